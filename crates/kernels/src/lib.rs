@@ -1,1 +1,21 @@
-//! (module map follows)
+//! The kernels. One folder each: GLSL source with its committed SPIR-V, typed parameters and bindings, cost, plain
+//! reference, tests. This file and `call`, `host` hold what they share; nothing here knows Vulkan or models.
+//!
+//! A kernel module exports a `dispatch` function that turns typed parameters and bindings into a [`Dispatch`]: plain data
+//! that the plan stores, the recorder turns into a Vulkan dispatch, and the CPU device runs through [`Kernel::host`].
+
+mod call;
+mod host;
+pub mod linear;
+#[cfg(test)]
+mod testing;
+#[macro_use]
+pub mod weights;
+
+pub mod embed;
+pub mod matmul;
+pub mod matvec;
+pub mod rms_norm;
+
+pub use call::{Access, Binding, BufferId, Cost, Dispatch, Grid, HostFn, Kernel, LOCAL_SIZE, Slice};
+pub use host::{HostMemory, ReadGuard, WriteGuard};

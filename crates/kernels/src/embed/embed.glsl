@@ -1,0 +1,32 @@
+// y[r] = table[token of row r] * scale, one workgroup a row; see mod.rs.
+#include "common.glsl"
+#include "weights.glsl"
+
+layout(push_constant, std430) uniform Push {
+  Words4 weight;    // (rows, padded cols)
+  Words scales;     // q8_0 only
+  Words row_count;  // [0] = token rows in use
+  Words step_rows;  // (token rows) of {token, position, sequence, wants_logits}
+  MutableFloats y;  // (token rows, y_stride)
+  uint first_row;   // the table holds tokens first_row ..
+  uint rows;        // .. first_row + rows - 1; other tokens are left alone
+  uint cols;
+  uint y_stride;
+  float scale;
+};
+
+void main() {
+  uint row = gl_WorkGroupID.x;
+  if (row >= row_count.at[0]) return;
+  uint entry = step_rows.at[row * 4] - first_row;
+  if (entry >= rows) return;
+  for (uint chunk = gl_LocalInvocationIndex; chunk < chunks_in_row(cols); chunk += gl_WorkGroupSize.x) {
+    Chunk values = load_chunk(weight, scales, entry, chunk, cols);
+    [[unroll]] for (uint part = 0; part < CHUNK / 4; ++part) {
+      vec4 four = unscaled_weights(values, part) * chunk_scale(values) * scale;
+      uint k = chunk * CHUNK + part * 4;
+      [[unroll]] for (uint j = 0; j < 4; ++j)
+        if (k + j < cols) y.at[row * y_stride + k + j] = four[j];
+    }
+  }
+}

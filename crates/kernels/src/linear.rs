@@ -1,0 +1,249 @@
+//! What `matvec` and `matmul` share: y = W x per token row, with an optional RMSNorm of x taken along and an epilogue.
+//! The two differ only in how the device goes about it, so parameters, reference and host implementation stand here.
+
+use crate::weights::WeightLayout;
+use crate::{Access, Binding, Cost, Dispatch, HostMemory, Slice};
+use bytemuck::{Pod, Zeroable};
+use rayon::prelude::*;
+
+/// What happens to a finished product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Epilogue {
+    /// y = W x.
+    Store,
+    /// y += W x: the residual connection.
+    Add,
+    /// Rows of W alternate gate, up: y[i] = silu(gate[i]) · up[i], half as many values as rows.
+    SiluGated,
+}
+
+/// A linear layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Linear {
+    /// The matrix.
+    pub layout: WeightLayout,
+    /// Values from one token row of x to the next; a multiple of 4.
+    pub x_stride: u32,
+    /// Values from one token row of y to the next.
+    pub y_stride: u32,
+    /// RMSNorm of x by `norm_weight` with this eps, before the product (matvec only).
+    pub norm_eps: Option<f32>,
+    /// What happens to the product.
+    pub epilogue: Epilogue,
+}
+
+/// Push constants after the addresses.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    rows: u32,
+    x_stride: u32,
+    y_stride: u32,
+    eps: f32,
+}
+
+/// Buffers of a linear layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Bindings {
+    /// The matrix: values or quants, then scales.
+    pub weight: Slice,
+    /// f32 (token rows, x_stride).
+    pub x: Slice,
+    /// f32 (cols), padded to 16 bytes; bound where the norm is taken along.
+    pub norm_weight: Option<Slice>,
+    /// u32: how many token rows are in use.
+    pub row_count: Slice,
+    /// f32 (token rows, y_stride).
+    pub y: Slice,
+}
+
+impl Linear {
+    /// Specialization constants 1 and 2 of both kernels.
+    pub(crate) fn specialization(&self) -> [u32; 2] {
+        [self.layout.cols, self.epilogue as u32]
+    }
+
+    pub(crate) fn params(&self) -> Vec<u8> {
+        let Self { x_stride, y_stride, .. } = *self;
+        assert!(x_stride.is_multiple_of(4) && x_stride >= self.layout.cols, "x_stride {x_stride}");
+        let rows = u32::try_from(self.layout.rows).expect("a matrix has fewer than 2^32 rows");
+        let eps = self.norm_eps.unwrap_or(0.0);
+        bytemuck::bytes_of(&Params { rows, x_stride, y_stride, eps }).to_vec()
+    }
+
+    pub(crate) fn bindings(&self, bindings: Bindings) -> Vec<Binding> {
+        let Bindings { weight, x, norm_weight, row_count, y } = bindings;
+        assert_eq!(norm_weight.is_some(), self.norm_eps.is_some(), "a norm needs its weight and its eps");
+        let scale_bytes = self.layout.rows * self.layout.row_scale_bytes();
+        let read = |name, slice| Binding { name, slice, access: Access::Read };
+        let y_access = if self.epilogue == Epilogue::Add { Access::ReadWrite } else { Access::Write };
+        vec![
+            read("weight", Some(weight.at(0, self.layout.value_bytes()))),
+            read("scales", (scale_bytes > 0).then(|| weight.at(self.layout.value_bytes(), scale_bytes))),
+            read("x", Some(x)),
+            read("norm_weight", norm_weight),
+            read("row_count", Some(row_count)),
+            Binding { name: "y", slice: Some(y), access: y_access },
+        ]
+    }
+
+    pub(crate) fn cost(&self, token_rows: u32) -> Cost {
+        let (rows, cols, tokens) = (self.layout.rows, u64::from(self.layout.cols), u64::from(token_rows));
+        let outputs = if self.epilogue == Epilogue::SiluGated { rows / 2 } else { rows };
+        Cost {
+            weight_bytes: self.layout.value_bytes() + rows * self.layout.row_scale_bytes(),
+            activation_bytes: tokens * (cols + outputs) * 4,
+            operations: tokens * rows * cols * 2,
+        }
+    }
+}
+
+/// The arguments of a call, seen from the host.
+struct Arguments {
+    layout: WeightLayout,
+    params: Params,
+    epilogue: u32,
+    tokens: usize,
+}
+
+impl Arguments {
+    fn of(dispatch: &Dispatch, memory: &HostMemory) -> Self {
+        let params: Params = dispatch.params();
+        let format = crate::weights::WeightFormat::ALL
+            .into_iter()
+            .find(|f| dispatch.kernel.name.ends_with(&format!("_{}", f.name())))
+            .expect("linear kernels are named after their weight format");
+        let [_, cols, epilogue] = [0, 1, 2].map(|i| dispatch.specialization[i]);
+        let layout = WeightLayout { format, rows: u64::from(params.rows), cols };
+        let tokens = memory.read::<u32>(dispatch.slice("row_count"))[0] as usize;
+        Self { layout, params, epilogue, tokens }
+    }
+
+    fn cols(&self) -> usize {
+        self.layout.cols as usize
+    }
+
+    /// Writes the products of one token row, by output feature.
+    fn store(&self, products: &[f32], y: &mut [f32]) {
+        match self.epilogue {
+            e if e == Epilogue::Add as u32 => y.iter_mut().zip(products).for_each(|(y, p)| *y += p),
+            e if e == Epilogue::SiluGated as u32 => {
+                y.iter_mut().zip(products.chunks_exact(2)).for_each(|(y, p)| *y = p[0] / (1.0 + (-p[0]).exp()) * p[1]);
+            }
+            _ => y[..products.len()].copy_from_slice(products),
+        }
+    }
+}
+
+/// The matrix of a call with its rows decoded one at a time.
+struct Rows<'a> {
+    layout: WeightLayout,
+    values: &'a [u8],
+    scales: &'a [u8],
+}
+
+impl Rows<'_> {
+    #[inline(always)]
+    fn decode(&self, row: usize, into: &mut [f32]) {
+        let values = self.layout.row_bytes() as usize;
+        let scales = self.layout.row_scale_bytes() as usize;
+        self.layout.decode_row(&self.values[row * values..][..values], &self.scales[row * scales..][..scales], into);
+    }
+}
+
+/// Runs `body` with the token rows of x (normalised where the call asks for it) and the rows of W.
+fn with_operands(
+    dispatch: &Dispatch,
+    memory: &HostMemory,
+    arguments: &Arguments,
+    body: impl FnOnce(&[f32], &Rows),
+) {
+    let (cols, stride) = (arguments.cols(), arguments.params.x_stride as usize);
+    let stored = memory.read::<f32>(dispatch.slice("x"));
+    let norm_weight = dispatch.bound("norm_weight").map(|slice| memory.read::<f32>(slice));
+    let mut x = Vec::with_capacity(arguments.tokens * cols);
+    for row in stored.chunks(stride).take(arguments.tokens) {
+        match &norm_weight {
+            None => x.extend_from_slice(&row[..cols]),
+            Some(weight) => {
+                let squares: f64 = row[..cols].iter().map(|v| f64::from(*v).powi(2)).sum();
+                let scale = (1.0 / (squares / cols as f64 + f64::from(arguments.params.eps)).sqrt()) as f32;
+                x.extend(row[..cols].iter().zip(weight.iter()).map(|(v, w)| v * w * scale));
+            }
+        }
+    }
+    let values = memory.read::<u8>(dispatch.slice("weight"));
+    let scales = dispatch.bound("scales").map(|slice| memory.read::<u8>(slice));
+    let scales: &[u8] = scales.as_deref().unwrap_or(&[]);
+    body(&x, &Rows { layout: arguments.layout, values: &values, scales });
+}
+
+/// The plain reference: every product summed in f64.
+pub(crate) fn reference(dispatch: &Dispatch, memory: &HostMemory) {
+    let arguments = Arguments::of(dispatch, memory);
+    let (cols, features) = (arguments.cols(), arguments.params.rows as usize);
+    with_operands(dispatch, memory, &arguments, |x, rows| {
+        let mut y = memory.write::<f32>(dispatch.slice("y"));
+        let mut row = vec![0.0; cols];
+        let mut products = vec![0.0; features];
+        for (x, y) in x.chunks(cols).zip(y.chunks_mut(arguments.params.y_stride as usize)) {
+            for (feature, product) in products.iter_mut().enumerate() {
+                rows.decode(feature, &mut row);
+                *product = row.iter().zip(x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum::<f64>() as f32;
+            }
+            arguments.store(&products, y);
+        }
+    });
+}
+
+/// Output features that a thread computes before it takes the next ones.
+const FEATURES_AT_A_TIME: usize = 32;
+
+/// The CPU device's implementation: threads share the output features; each row of W is decoded once for all tokens.
+pub(crate) fn host(dispatch: &Dispatch, memory: &HostMemory) {
+    let arguments = Arguments::of(dispatch, memory);
+    let (cols, features, tokens) = (arguments.cols(), arguments.params.rows as usize, arguments.tokens);
+    with_operands(dispatch, memory, &arguments, |x, rows| {
+        // (feature block, token, feature in block)
+        let mut blocks = vec![0.0f32; features.next_multiple_of(FEATURES_AT_A_TIME) * tokens];
+        if tokens > 0 {
+            blocks.par_chunks_mut(FEATURES_AT_A_TIME * tokens).enumerate().for_each(|(block, products)| {
+                let first = block * FEATURES_AT_A_TIME;
+                pulp::Arch::new().dispatch(|| {
+                    let mut row = vec![0.0; cols];
+                    for feature in first..features.min(first + FEATURES_AT_A_TIME) {
+                        rows.decode(feature, &mut row);
+                        for (token, x) in x.chunks_exact(cols).enumerate() {
+                            products[token * FEATURES_AT_A_TIME + feature - first] = dot(&row, x);
+                        }
+                    }
+                });
+            });
+        }
+        let mut y = memory.write::<f32>(dispatch.slice("y"));
+        let mut products = vec![0.0; features];
+        for (token, y) in y.chunks_mut(arguments.params.y_stride as usize).take(tokens).enumerate() {
+            let parts = blocks.chunks(FEATURES_AT_A_TIME * tokens);
+            for (products, block) in products.chunks_mut(FEATURES_AT_A_TIME).zip(parts) {
+                products.copy_from_slice(&block[token * FEATURES_AT_A_TIME..][..products.len()]);
+            }
+            arguments.store(&products, y);
+        }
+    });
+}
+
+/// a · b in 32 running sums, so that it compiles to whatever vectors the caller's target features allow.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 32;
+    let mut sums = [0.0f32; LANES];
+    let (a_lines, a_rest) = a.as_chunks::<LANES>();
+    let (b_lines, b_rest) = b.as_chunks::<LANES>();
+    for (a, b) in a_lines.iter().zip(b_lines) {
+        for lane in 0..LANES {
+            sums[lane] = a[lane].mul_add(b[lane], sums[lane]);
+        }
+    }
+    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}

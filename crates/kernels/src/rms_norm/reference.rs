@@ -1,0 +1,20 @@
+//! The plain reference of `rms_norm`, summing in f64.
+
+use super::Params;
+use crate::{Dispatch, HostMemory};
+
+pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
+    let Params { cols, stride, eps } = dispatch.params();
+    let (cols, stride) = (cols as usize, stride as usize);
+    let rows = memory.read::<u32>(dispatch.slice("row_count"))[0] as usize;
+    let x = memory.read::<f32>(dispatch.slice("x"));
+    let weight = memory.read::<f32>(dispatch.slice("weight"));
+    let mut y = memory.write::<f32>(dispatch.slice("y"));
+    for (x, y) in x.chunks(stride).zip(y.chunks_mut(stride)).take(rows) {
+        let squares: f64 = x[..cols].iter().map(|v| f64::from(*v).powi(2)).sum();
+        let scale = 1.0 / (squares / cols as f64 + f64::from(eps)).sqrt();
+        for ((y, x), weight) in y.iter_mut().zip(&x[..cols]).zip(weight.iter()) {
+            *y = (f64::from(*x) * scale) as f32 * weight;
+        }
+    }
+}
