@@ -1,1 +1,3 @@
-//! (module map follows)
+//! Language models: checkpoints, layers and architectures.
+
+pub mod checkpoint;

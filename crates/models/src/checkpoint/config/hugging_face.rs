@@ -1,0 +1,153 @@
+//! `config.json` and `generation_config.json` of a Hugging Face folder.
+
+use super::reader::{ConfigReader, KeyNames};
+use super::token_ids::TokenIds;
+use crate::checkpoint::error::{CheckpointError, Place, clipped};
+use crate::checkpoint::json_file::{self, UniqueMap};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const CONFIG_FILE: &str = "config.json";
+const GENERATION_CONFIG_FILE: &str = "generation_config.json";
+
+/// Keys that say nothing about the mathematics of a forward pass: origin, training, what a Python call returns,
+/// and defaults of sampling. The dtype is among them because every tensor carries its own.
+static BOOKKEEPING: &[&str] = &[
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_name_or_path",
+    "attention_dropout",
+    "bos_token_id",
+    "cache_implementation",
+    "do_sample",
+    "dtype",
+    "eos_token_id",
+    "finetuning_task",
+    "gradient_checkpointing",
+    "hidden_dropout",
+    "id2label",
+    "initializer_range",
+    "label2id",
+    "max_length",
+    "model_name",
+    "output_attentions",
+    "output_hidden_states",
+    "pad_token_id",
+    "problem_type",
+    "repetition_penalty",
+    "return_dict",
+    "temperature",
+    "tokenizer_class",
+    "top_k",
+    "top_p",
+    "torch_dtype",
+    "torchscript",
+    "transformers_version",
+    "unsloth_fixed",
+    "unsloth_version",
+    "use_cache",
+];
+
+/// The two configuration files of a folder.
+#[derive(Debug)]
+pub(in crate::checkpoint) struct HuggingFaceConfig {
+    file: String,
+    architecture: String,
+    config: BTreeMap<String, Value>,
+    /// Path and keys, where the folder has one.
+    generation: Option<(String, BTreeMap<String, Value>)>,
+}
+
+impl HuggingFaceConfig {
+    pub(in crate::checkpoint) fn read(folder: &Path) -> Result<HuggingFaceConfig, CheckpointError> {
+        let path = folder.join(CONFIG_FILE);
+        if !path.is_file() {
+            return Err(CheckpointError::NotACheckpoint {
+                path: folder.display().to_string(),
+                problem: format!("the folder has no {CONFIG_FILE}"),
+                remedy: "give the folder of a Hugging Face model or the path of a .gguf file".to_owned(),
+            });
+        }
+        let file = path.display().to_string();
+        let UniqueMap(mut config) = json_file::read::<UniqueMap<Value>>(&path)?;
+        let architecture = match config.remove("model_type") {
+            Some(Value::String(model_type)) => model_type,
+            other => {
+                return Err(mismatch(&file, "model_type", other.as_ref(), "the name of an architecture"));
+            }
+        };
+        let path = folder.join(GENERATION_CONFIG_FILE);
+        let generation = match path.is_file() {
+            true => Some((path.display().to_string(), json_file::read::<UniqueMap<Value>>(&path)?.0)),
+            false => None,
+        };
+        Ok(HuggingFaceConfig { file, architecture, config, generation })
+    }
+
+    pub(in crate::checkpoint) fn architecture(&self) -> &str {
+        &self.architecture
+    }
+
+    /// The keys of `config.json` that can change results. A head whose tying is not mentioned is tied where it has
+    /// no tensor.
+    pub(in crate::checkpoint) fn reader(&self, is_tied: bool) -> Result<ConfigReader, CheckpointError> {
+        let names = KeyNames::HuggingFace { prefix: String::new() };
+        let mut entries = self.config.clone();
+        entries.entry("tie_word_embeddings".to_owned()).or_insert(is_tied.into());
+        let mut keys = ConfigReader::new(&self.file, &self.architecture, names, entries);
+        keys.ignore(BOOKKEEPING);
+        for (key, only) in [
+            ("add_cross_attention", false),
+            ("is_decoder", true),
+            ("is_encoder_decoder", false),
+            ("tie_encoder_decoder", false),
+        ] {
+            keys.expect(key, only)?;
+        }
+        keys.expect("chunk_size_feed_forward", 0)?;
+        keys.expect("pretraining_tp", 1)?;
+        let classes: Vec<String> = keys.take_opt("architectures")?.unwrap_or_default();
+        match classes.iter().find(|class| !class.ends_with("ForCausalLM")) {
+            Some(other) => {
+                Err(keys.unsupported("architectures", clipped(other), "have causal language models"))
+            }
+            None => Ok(keys),
+        }
+    }
+
+    /// The special tokens: `generation_config.json` first, `config.json` for what it leaves out; every id that ends
+    /// a text in either file does.
+    pub(in crate::checkpoint) fn token_ids(&self) -> Result<TokenIds, CheckpointError> {
+        let mut ids = TokenIds::default();
+        let generation = self.generation.iter().map(|(file, keys)| (file, keys));
+        for (file, keys) in generation.chain([(&self.file, &self.config)]) {
+            ids.bos = ids.bos.or(read_ids(file, keys, "bos_token_id")?.first().copied());
+            ids.pad = ids.pad.or(read_ids(file, keys, "pad_token_id")?.first().copied());
+            ids.add_eos(read_ids(file, keys, "eos_token_id")?);
+        }
+        Ok(ids)
+    }
+}
+
+/// One id, a list of ids, or none. Old files write -1 for none.
+fn read_ids(file: &str, keys: &BTreeMap<String, Value>, key: &str) -> Result<Vec<u32>, CheckpointError> {
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    let value = keys.get(key).unwrap_or(&Value::Null);
+    let ids = match value {
+        Value::Null => Some(Vec::new()),
+        Value::Array(list) => list.iter().map(id).collect(),
+        one if one.as_i64() == Some(-1) => Some(Vec::new()),
+        one => id(one).map(|id| vec![id]),
+    };
+    ids.ok_or_else(|| mismatch(file, key, Some(value), "a token id or a list of token ids"))
+}
+
+fn mismatch(file: &str, key: &str, found: Option<&Value>, expected: &str) -> CheckpointError {
+    CheckpointError::Mismatch {
+        file: file.to_owned(),
+        place: Place::key(key),
+        found: found.map_or_else(|| "missing".to_owned(), |value| clipped(&value.to_string())),
+        expected: expected.to_owned(),
+    }
+}
