@@ -12,10 +12,18 @@ mod testing;
 #[macro_use]
 pub mod weights;
 
+pub mod argmax;
+pub mod attention;
 pub mod embed;
+pub mod gather_rows;
+pub mod load_rows;
 pub mod matmul;
 pub mod matvec;
+pub mod penalties;
 pub mod rms_norm;
+pub mod rope_kv;
+pub mod sample;
+pub mod step;
 
 pub use call::{Access, Binding, BufferId, Cost, Dispatch, Grid, HostFn, Kernel, LOCAL_SIZE, Slice};
 pub use host::{HostMemory, ReadGuard, WriteGuard};

@@ -1,0 +1,149 @@
+//! `attention_<cache type>`: softmax(scale · q Kᵀ) V of each row over the positions up to its own, through the block
+//! table, all heads that share a KV head in one workgroup so that K and V are read once.
+//!
+//! The positions of a row are cut into parts, as its position alone demands ([`part_blocks`]): at least 128 positions
+//! each and at most [`MAX_PARTS`]. A part is attended to with a running maximum; parts are then folded together in
+//! ascending order. How many workgroups (`splits`) share the parts does not change a bit of the result, nor does
+//! anything else in the batch. With one split a workgroup folds its parts as it goes; with more, parts go to `partials`
+//! and the workgroup that arrives last folds them.
+
+mod host;
+mod reference;
+#[cfg(test)]
+mod tests;
+
+use crate::rope_kv::{KV_BLOCK, KvLayout, KvType};
+use crate::{Cost, Dispatch, Grid, Kernel, Slice};
+use bytemuck::{Pod, Zeroable};
+
+static KERNEL_F32: Kernel = Kernel {
+    name: "attention_f32",
+    spirv: include_bytes!("attention_f32.spv"),
+    host: host::run,
+    reference: reference::run,
+};
+
+static KERNEL_F16: Kernel = Kernel {
+    name: "attention_f16",
+    spirv: include_bytes!("attention_f16.spv"),
+    host: host::run,
+    reference: reference::run,
+};
+
+/// Into how many parts the positions of a row are cut at most; more splits than this are of no use.
+pub const MAX_PARTS: u32 = 32;
+
+/// Invocations in a workgroup, and positions that it attends to at a time.
+const ATTENTION_LOCAL_SIZE: u32 = 128;
+
+/// Query heads that a workgroup holds accumulators for without spilling.
+const HEADS_AT_A_TIME: u32 = 8;
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    kv_heads: u32,
+    /// Workgroups that share a KV head, each with its own query heads.
+    shares: u32,
+    max_blocks: u32,
+    window: u32,
+    scale: f32,
+}
+
+/// An attention layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attention {
+    /// The caches.
+    pub cache: KvLayout,
+    /// Heads of q, a multiple of the cache's.
+    pub heads: u32,
+    /// Factor on the scores, usually 1 / √head_dim.
+    pub scale: f32,
+    /// A row attends to its own and the `window − 1` positions before it; 0 means all.
+    pub window: u32,
+    /// Blocks of a sequence in the block table.
+    pub max_blocks: u32,
+    /// Workgroups that share the positions of a row and KV head; at most [`MAX_PARTS`].
+    pub splits: u32,
+    /// How many positions the cost assumes that a row attends to.
+    pub expected_positions: u32,
+}
+
+crate::bindings! {
+    /// Buffers, in push-constant order.
+    pub struct Bindings {
+        /// f32 (rows, heads * head_dim).
+        q: Read,
+        /// The layer's K cache.
+        k_cache: Read,
+        /// The layer's V cache.
+        v_cache: Read,
+        /// u32: how many rows hold a token.
+        row_count: Read,
+        /// The rows of the step.
+        step_rows: Read,
+        /// u32 (max_sequences, max_blocks).
+        block_table: Read,
+        /// Scratch of [`Attention::partial_bytes`]; unbound with one split.
+        partials: ReadWrite 0,
+        /// u32 words of [`Attention::counter_bytes`], zero before the first step and after every one; unbound with one split.
+        counters: ReadWrite 0,
+        /// f32 (rows, heads * head_dim).
+        y: Write,
+    }
+}
+
+impl Attention {
+    /// Query heads that a workgroup serves: all of a KV head, or an even share of them if they are many.
+    fn group(&self) -> u32 {
+        let heads = self.heads / self.cache.kv_heads;
+        let shares = (heads.div_ceil(HEADS_AT_A_TIME)..=heads).find(|s| heads.is_multiple_of(*s));
+        heads / shares.expect("every number divides itself")
+    }
+
+    /// Bytes of `partials` for up to `rows` rows; 0 with one split.
+    pub fn partial_bytes(&self, rows: u32) -> u64 {
+        let values = u64::from(self.heads) * u64::from(self.cache.head_dim + 2);
+        if self.splits == 1 { 0 } else { u64::from(rows) * u64::from(MAX_PARTS) * values * 4 }
+    }
+
+    /// Bytes of `counters` for up to `rows` rows; 0 with one split.
+    pub fn counter_bytes(&self, rows: u32) -> u64 {
+        if self.splits == 1 { 0 } else { u64::from(rows) * u64::from(self.heads / self.group()) * 4 }
+    }
+}
+
+/// Blocks in a part of a row that attends to `blocks` blocks: whole workgroups of positions.
+pub fn part_blocks(blocks: u32) -> u32 {
+    blocks.div_ceil(MAX_PARTS).next_multiple_of(ATTENTION_LOCAL_SIZE / KV_BLOCK)
+}
+
+/// Attends for up to `rows` rows.
+pub fn dispatch(attention: &Attention, rows: u32, bindings: Bindings) -> Dispatch {
+    let Attention { cache, heads, scale, window, max_blocks, splits, expected_positions } = *attention;
+    let KvLayout { dtype, kv_heads, head_dim } = cache;
+    assert!(heads.is_multiple_of(kv_heads), "{heads} heads do not share {kv_heads} KV heads evenly");
+    assert!((1..=MAX_PARTS).contains(&splits), "{splits} splits");
+    let scratch = |slice: Option<Slice>| slice.map_or(0, |s| s.bytes);
+    assert!(scratch(bindings.partials) >= attention.partial_bytes(rows), "partials are too small");
+    assert!(scratch(bindings.counters) >= attention.counter_bytes(rows), "counters are too small");
+    let group = attention.group();
+    let shares = heads / kv_heads / group;
+    let positions = u64::from(rows) * u64::from(expected_positions);
+    Dispatch {
+        kernel: match dtype {
+            KvType::F32 => &KERNEL_F32,
+            KvType::F16 => &KERNEL_F16,
+        },
+        specialization: vec![ATTENTION_LOCAL_SIZE, head_dim, group, splits],
+        bindings: bindings.list(),
+        params: bytemuck::bytes_of(&Params { kv_heads, shares, max_blocks, window, scale }).to_vec(),
+        grid: Grid::Groups([rows, kv_heads * shares, splits]),
+        cost: Cost {
+            activation_bytes: positions * u64::from(2 * kv_heads * cache.words()) * 4
+                + u64::from(rows) * u64::from(heads * head_dim) * 8,
+            operations: positions * u64::from(heads * head_dim) * 4,
+            ..Cost::default()
+        },
+    }
+}

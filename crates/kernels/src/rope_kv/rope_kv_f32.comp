@@ -1,0 +1,4 @@
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#define KV_F32
+#include "rope_kv.glsl"
