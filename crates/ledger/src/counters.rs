@@ -6,6 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+/// The classes of bytes that the gates judge by name; others are free.
+pub mod class {
+    /// Uploads of model weights.
+    pub const WEIGHTS: &str = "weights";
+    /// Readbacks of sampled token ids.
+    pub const TOKENS: &str = "tokens";
+}
+
 /// Totals of one phase of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
