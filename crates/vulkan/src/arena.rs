@@ -31,6 +31,8 @@ pub struct ArenaUse {
 /// The blocks of one device.
 pub(crate) struct Arena {
     pub(crate) logical: Arc<Logical>,
+    /// At most so much of [`Memory::Device`].
+    limit_bytes: u64,
     state: Mutex<State>,
 }
 
@@ -41,8 +43,9 @@ struct State {
 }
 
 impl Arena {
-    pub(crate) fn new(logical: Arc<Logical>) -> Arc<Self> {
-        Arc::new(Self { logical, state: Mutex::default() })
+    pub(crate) fn new(logical: Arc<Logical>, limit_bytes: Option<u64>) -> Arc<Self> {
+        let limit_bytes = limit_bytes.unwrap_or(u64::MAX);
+        Arc::new(Self { logical, limit_bytes, state: Mutex::default() })
     }
 
     /// A buffer of `bytes`, in a block that has room or in a new one.
@@ -53,7 +56,7 @@ impl Arena {
         memory: Memory,
     ) -> Result<Buffer, Error> {
         assert!(bytes > 0, "buffer {name}: zero bytes asked for");
-        let (limit_bytes, limit_name) = self.limit();
+        let (limit_bytes, limit_name) = self.block_limit();
         // Compared before rounding, which could overflow.
         if bytes > limit_bytes / ALIGNMENT * ALIGNMENT {
             return Err(Error::AllocationTooLarge { name: name.to_owned(), bytes, limit_bytes, limit_name });
@@ -79,7 +82,7 @@ impl Arena {
     }
 
     /// The largest block, and which limit says so.
-    fn limit(&self) -> (u64, &'static str) {
+    fn block_limit(&self) -> (u64, &'static str) {
         let limits = &self.logical.info.limits;
         let named = [
             (MAX_BLOCK_BYTES, "the largest block"),
@@ -105,6 +108,11 @@ impl Arena {
         let wishes = if exact < shared { vec![shared, exact] } else { vec![exact] };
         let mut budget_bytes = None;
         for bytes in wishes {
+            let left = self.limit_bytes - used.block_bytes.min(self.limit_bytes);
+            if memory == Memory::Device && bytes > left {
+                budget_bytes = Some(left);
+                continue;
+            }
             match Block::new(&self.logical, memory, bytes, name) {
                 Ok(block) => {
                     let skip = block.address.next_multiple_of(ALIGNMENT) - block.address;

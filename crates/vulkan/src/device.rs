@@ -28,6 +28,8 @@ pub struct Options {
     pub validation: bool,
     /// The folder of the pipeline cache; none keeps no cache.
     pub pipeline_cache_dir: Option<PathBuf>,
+    /// At most so many bytes of device memory, instead of all there is: for a card that others use as well.
+    pub device_memory_limit_bytes: Option<u64>,
     /// Pipelines keep what [`Pipeline::statistics`] shows, where the driver can.
     pub statistics: bool,
     /// A wait longer than this is an error. Software drivers are slow.
@@ -41,6 +43,7 @@ impl Default for Options {
         Self {
             validation: false,
             pipeline_cache_dir: None,
+            device_memory_limit_bytes: None,
             statistics: false,
             timeout: Duration::from_secs(120),
             interrupt: None,
@@ -70,7 +73,7 @@ impl Device {
         Ok(Self(Arc::new(Inner {
             ring: Mutex::new(None),
             pipelines: Pipelines::new(logical.clone(), cache),
-            arena: Arena::new(logical.clone()),
+            arena: Arena::new(logical.clone(), options.device_memory_limit_bytes),
             logical,
         })))
     }

@@ -17,7 +17,7 @@ pub struct Features {
     pub timeline_semaphore: bool,
     /// `synchronization2`. Required.
     pub synchronization2: bool,
-    /// `maintenance4`.
+    /// `maintenance4`: workgroup sizes by specialization constant. Required.
     pub maintenance4: bool,
     /// `vulkanMemoryModel`.
     pub vulkan_memory_model: bool,
@@ -155,6 +155,7 @@ impl Features {
             (self.buffer_device_address, "bufferDeviceAddress"),
             (self.timeline_semaphore, "timelineSemaphore"),
             (self.synchronization2, "synchronization2"),
+            (self.maintenance4, "maintenance4"),
         ];
         let missing: Vec<_> = required.iter().filter(|(has, _)| !has).map(|(_, name)| *name).collect();
         (!missing.is_empty()).then(|| format!("no {}", missing.join(", no ")))
