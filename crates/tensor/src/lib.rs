@@ -2,7 +2,7 @@
 //!
 //! - [`dtype`]: names, block sizes and byte counts of every weight type Resident knows.
 //! - [`codec`]: weights to f32 and back; finding values that are not finite.
-//! - [`compare`]: how far a result is from its reference. NaN never passes.
+//! - [`mod@compare`]: how far a result is from its reference. NaN never passes.
 
 pub mod codec;
 pub mod compare;

@@ -71,7 +71,7 @@ pub enum CheckpointError {
     },
     /// Configuration keys that the architecture did not ask for.
     #[error(
-        "{file}: {keys} is not understood for architecture {architecture}; a key that is ignored could change the \
+        "{file}: not understood for architecture {architecture}: {keys}; a key that is ignored could change the \
          results, so it is refused"
     )]
     NotUnderstood {
@@ -84,8 +84,8 @@ pub enum CheckpointError {
     },
     /// Tensors that the architecture did not ask for.
     #[error(
-        "{file}: {tensors} has no place in architecture {architecture}; a tensor that is ignored could change the \
-         results, so it is refused"
+        "{file}: no place in architecture {architecture} for tensor {tensors}; a tensor that is ignored could change \
+         the results, so it is refused"
     )]
     UnusedTensors {
         /// Path of the checkpoint.

@@ -126,7 +126,12 @@ impl Checkpoint {
         match &self.source {
             Source::Gguf { bytes, directory, architecture } => {
                 let metadata = directory.metadata(bytes.as_slice());
-                config::gguf_reader(metadata, architecture, self.embedding_rows(), is_tied)
+                let vocab_size = self.embedding_rows().ok_or_else(|| CheckpointError::Missing {
+                    file: self.label.clone(),
+                    place: Place::tensor(EMBEDDING),
+                    remedy: "a vocabulary alone is no model".to_owned(),
+                })?;
+                config::gguf_reader(metadata, architecture, vocab_size, is_tied)
             }
             Source::Folder { config, .. } => config.reader(is_tied),
         }
@@ -141,14 +146,14 @@ impl Checkpoint {
             Source::Folder { config, .. } => config.token_ids()?,
         };
         let rows = self.embedding_rows().unwrap_or(u64::MAX);
-        let beyond = ids.iter().find(|id| u64::from(*id) >= rows);
+        let beyond = ids.in_texts().find(|(_, id)| u64::from(*id) >= rows);
         match beyond {
             None => Ok(ids),
-            Some(id) => Err(CheckpointError::Mismatch {
+            Some((key, id)) => Err(CheckpointError::Mismatch {
                 file: self.label.clone(),
-                place: Place::key("special token"),
+                place: Place::key(key),
                 found: id.to_string(),
-                expected: format!("less than {rows}, the rows of {EMBEDDING}"),
+                expected: format!("a token id below {rows}, the rows of {EMBEDDING}"),
             }),
         }
     }

@@ -48,7 +48,7 @@ fn canonical(architecture: &str, gguf: &str) -> String {
 pub(in crate::checkpoint) fn reader(
     metadata: gguf::Metadata<'_>,
     architecture: &str,
-    vocab_size: Option<u64>,
+    vocab_size: u64,
     is_tied: bool,
 ) -> Result<ConfigReader, CheckpointError> {
     let namespace = format!("{architecture}.");

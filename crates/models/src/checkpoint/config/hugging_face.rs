@@ -93,9 +93,8 @@ impl HuggingFaceConfig {
     /// no tensor.
     pub(in crate::checkpoint) fn reader(&self, is_tied: bool) -> Result<ConfigReader, CheckpointError> {
         let names = KeyNames::HuggingFace { prefix: String::new() };
-        let mut entries = self.config.clone();
-        entries.entry("tie_word_embeddings".to_owned()).or_insert(is_tied.into());
-        let mut keys = ConfigReader::new(&self.file, &self.architecture, names, entries);
+        let mut keys = ConfigReader::new(&self.file, &self.architecture, names, self.config.clone());
+        keys.set_default("tie_word_embeddings", is_tied);
         keys.ignore(BOOKKEEPING);
         for (key, only) in [
             ("add_cross_attention", false),

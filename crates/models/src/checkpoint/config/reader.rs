@@ -49,6 +49,11 @@ impl ConfigReader {
         ConfigReader { file: file.to_owned(), architecture: architecture.to_owned(), names, entries }
     }
 
+    /// Gives an absent key a value.
+    pub(super) fn set_default(&mut self, key: &str, value: impl Into<Value>) {
+        self.entries.entry(key.to_owned()).or_insert(value.into());
+    }
+
     /// Name of the architecture as the file gives it: `qwen3`, `llama`.
     pub fn architecture(&self) -> &str {
         &self.architecture

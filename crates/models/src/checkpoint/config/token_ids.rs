@@ -21,8 +21,9 @@ impl TokenIds {
         }
     }
 
-    /// Every id, for checks.
-    pub fn iter(&self) -> impl Iterator<Item = u32> {
-        self.bos.iter().chain(&self.eos).chain(&self.pad).copied()
+    /// The ids that stand in texts, each with what it is: these must lie in the vocabulary. Padding never is read.
+    pub(in crate::checkpoint) fn in_texts(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        let bos = self.bos.iter().map(|id| ("bos_token_id", *id));
+        bos.chain(self.eos.iter().map(|id| ("eos_token_id", *id)))
     }
 }
