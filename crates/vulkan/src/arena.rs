@@ -146,9 +146,10 @@ impl Arena {
         drop(state);
         if let Some((block, _)) = removed {
             // A recording keeps only the buffers it was told of, so wait for all that was submitted.
-            self.logical.quiesce(self.logical.last());
-            // SAFETY: all ranges are back, so no Buffer refers to the block, and the GPU has finished (or is lost).
-            unsafe { block.destroy(&self.logical) };
+            if self.logical.quiesce(self.logical.last()) {
+                // SAFETY: all ranges are back, so no Buffer refers to the block, and the GPU has finished (or is lost).
+                unsafe { block.destroy(&self.logical) };
+            }
         }
     }
 
@@ -165,6 +166,9 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
+        if self.logical.is_abandoned() {
+            return;
+        }
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         for (block, _) in std::mem::take(&mut state.blocks).into_values() {
             // SAFETY: every Buffer holds an Arc of the arena, so what is left is a block that no buffer ever used.

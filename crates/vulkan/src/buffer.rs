@@ -6,7 +6,7 @@ use ash::vk;
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// A range of device memory. A clone is another handle to the same range; the last one gives it back.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ struct Inner {
 }
 
 // SAFETY: the pointer is to memory that stays mapped while the buffer's block lives, on every thread; every access
-// through it is volatile, atomic or a raw copy, never by reference.
+// through it is atomic, but for those of the staging ring, which hands out ranges that do not overlap.
 unsafe impl Send for Inner {}
 // SAFETY: as above.
 unsafe impl Sync for Inner {}
@@ -105,8 +105,8 @@ impl Buffer {
     #[track_caller]
     pub fn write(&self, offset: u64, bytes: &[u8], class: &str) {
         let to = self.mapped_range(offset, bytes.len() as u64);
-        // SAFETY: the range is mapped and inside the buffer; a slice of Rust memory cannot overlap it.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
+        // SAFETY: the range is mapped and inside the buffer, of which nobody is ever given a slice.
+        unsafe { write_shared(to.as_ptr(), bytes) };
         self.0.arena.logical.ledger.upload(class, bytes.len() as u64);
     }
 
@@ -119,8 +119,8 @@ impl Buffer {
     pub fn read(&self, offset: u64, out: &mut [u8], class: &str) {
         self.assert_readable();
         let from = self.mapped_range(offset, out.len() as u64);
-        // SAFETY: the range is mapped and inside the buffer.
-        unsafe { copy_volatile(from.as_ptr(), out) };
+        // SAFETY: the range is mapped and inside the buffer, of which nobody is ever given a slice.
+        unsafe { copy_shared(from.as_ptr(), out) };
         self.0.arena.logical.ledger.readback(class, out.len() as u64);
     }
 
@@ -147,9 +147,9 @@ impl Buffer {
 
     #[track_caller]
     fn word(&self, index: u64) -> &AtomicU32 {
-        let at = self.mapped_range(index.saturating_mul(4), 4);
-        // SAFETY: the word is mapped while self lives, and aligned since the buffer begins at a multiple of 256; the
-        // device accesses it as an aligned word too.
+        let at = self.mapped_range(index.saturating_mul(4), 4).cast::<AtomicU32>();
+        assert!(at.is_aligned(), "buffer {}: mapped at an odd address", self.0.name);
+        // SAFETY: the word is aligned and mapped while self lives; the device accesses it as a whole word too.
         unsafe { AtomicU32::from_ptr(at.as_ptr().cast()) }
     }
 
@@ -200,21 +200,45 @@ impl Drop for Inner {
     }
 }
 
-/// Copies memory that the device may be writing, so that the compiler assumes nothing about it.
+/// The bytes of a range that an aligned word covers whole, and those before and after it.
+fn split_words(at: *const u8, length: usize) -> (usize, usize) {
+    let head = at.align_offset(4).min(length);
+    (head, head + (length - head) / 4 * 4)
+}
+
+/// Copies from memory that others may be writing.
 ///
 /// # Safety
-/// `from` is valid for reads of `out.len()` bytes.
-pub(crate) unsafe fn copy_volatile(from: *const u8, out: &mut [u8]) {
-    let head = from.align_offset(8).min(out.len());
-    let whole = head + (out.len() - head) / 8 * 8;
-    // SAFETY: every address lies in the source range, of which the caller vouches; words are read at aligned ones.
+/// `from` is valid for reads of `out.len()` bytes, of which nobody holds a reference.
+unsafe fn copy_shared(from: *mut u8, out: &mut [u8]) {
+    let (head, tail) = split_words(from, out.len());
+    // SAFETY: every access lies in the range that the caller vouches for, is aligned, and is atomic, so that whoever
+    // writes at the same time (the device, or another thread through a Buffer) does no worse than give an older byte.
     unsafe {
-        for at in (0..head).chain(whole..out.len()) {
-            out[at] = from.add(at).read_volatile();
+        for at in (0..head).chain(tail..out.len()) {
+            out[at] = AtomicU8::from_ptr(from.add(at)).load(Ordering::Relaxed);
         }
-        for at in (head..whole).step_by(8) {
-            let word = from.add(at).cast::<u64>().read_volatile();
-            out[at..at + 8].copy_from_slice(&word.to_ne_bytes());
+        for at in (head..tail).step_by(4) {
+            let word = AtomicU32::from_ptr(from.add(at).cast()).load(Ordering::Relaxed);
+            out[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+        }
+    }
+}
+
+/// Copies into memory that others may be reading.
+///
+/// # Safety
+/// `to` is valid for writes of `bytes.len()` bytes, of which nobody holds a reference.
+unsafe fn write_shared(to: *mut u8, bytes: &[u8]) {
+    let (head, tail) = split_words(to, bytes.len());
+    // SAFETY: as in `copy_shared`.
+    unsafe {
+        for at in (0..head).chain(tail..bytes.len()) {
+            AtomicU8::from_ptr(to.add(at)).store(bytes[at], Ordering::Relaxed);
+        }
+        for at in (head..tail).step_by(4) {
+            let word = u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+            AtomicU32::from_ptr(to.add(at).cast()).store(word, Ordering::Relaxed);
         }
     }
 }
@@ -224,14 +248,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_volatile_copy_is_a_copy_at_every_alignment() {
-        let source: Vec<u8> = (0..64).collect();
+    fn a_shared_copy_is_a_copy_at_every_alignment() {
+        let mut source: Vec<u8> = (0..64).collect();
         for start in 0..9 {
             for length in 0..40 {
                 let mut out = vec![0xff; length];
                 // SAFETY: the range lies in `source`.
-                unsafe { copy_volatile(source.as_ptr().add(start), &mut out) };
+                unsafe { copy_shared(source.as_mut_ptr().add(start), &mut out) };
                 assert_eq!(out, source[start..start + length]);
+
+                let mut target = vec![0xff; 64];
+                // SAFETY: the range lies in `target`.
+                unsafe { write_shared(target.as_mut_ptr().add(start), &out) };
+                assert_eq!(target[start..start + length], out);
+                assert!(target[..start].iter().chain(&target[start + length..]).all(|&byte| byte == 0xff));
             }
         }
     }

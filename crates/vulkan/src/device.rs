@@ -7,7 +7,7 @@ use crate::cache::{Cache, CacheState};
 use crate::devices::DeviceInfo;
 use crate::error::Error;
 use crate::instance::ValidationLog;
-use crate::logical::{Logical, Patience, Ticket};
+use crate::logical::{LAST_PATIENCE, Logical, Patience, Ticket};
 use crate::pipeline::{Pipeline, PipelineSpec, Pipelines};
 use crate::readback::Readback;
 use crate::recording::{Recorder, Recording};
@@ -64,11 +64,21 @@ struct Inner {
 }
 
 impl Device {
-    /// Opens a listed device. Everything that happens on it from here on enters `ledger`.
+    /// Opens a listed device. Everything that happens on it from here on enters `ledger`; devices that share a ledger
+    /// are sealed together.
     pub fn open(info: &DeviceInfo, ledger: Arc<Ledger>, options: Options) -> Result<Self, Error> {
-        let patience = Patience { timeout: options.timeout, interrupt: options.interrupt };
-        let logical =
-            Arc::new(Logical::open(info, ledger, options.validation, options.statistics, patience)?);
+        Self::open_patiently(info, ledger, options, LAST_PATIENCE)
+    }
+
+    fn open_patiently(
+        info: &DeviceInfo,
+        ledger: Arc<Ledger>,
+        options: Options,
+        last: Duration,
+    ) -> Result<Self, Error> {
+        let patience = Patience { timeout: options.timeout, interrupt: options.interrupt, last };
+        let logical = Logical::open(info, ledger, options.validation, options.statistics, patience)?;
+        let logical = Arc::new(logical);
         let cache = Cache::open(logical.clone(), options.pipeline_cache_dir.as_deref())?;
         Ok(Self(Arc::new(Inner {
             ring: Mutex::new(None),
@@ -291,5 +301,72 @@ impl Device {
 impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Device({})", self.info().name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devices::list_devices;
+    use crate::instance::validation_available;
+    use crate::rank::rank;
+    use ash::vk;
+    use std::time::Instant;
+
+    fn best_device() -> Option<DeviceInfo> {
+        let listing = list_devices(false).expect("listing the devices");
+        let best = rank(&listing.devices).first().map(|best| best.index);
+        let found = listing.devices.into_iter().find(|d| Some(d.index) == best && d.unusable.is_none());
+        if found.is_none() {
+            assert!(std::env::var_os("RESIDENT_REQUIRE_VULKAN").is_none_or(|value| value != "1"));
+            eprintln!("skipped: no Vulkan device");
+        }
+        found
+    }
+
+    #[test]
+    fn validation_hears_of_a_leak() {
+        let Some(info) = best_device() else { return };
+        if !validation_available() {
+            eprintln!("skipped: the validation layer is not installed");
+            return;
+        }
+        let options = Options { validation: true, ..Options::default() };
+        let device = Device::open(&info, Arc::default(), options).expect("opening the device");
+        let log = device.validation_log();
+        // SAFETY: the device lives; the semaphore is left behind on purpose.
+        unsafe { device.0.logical.raw.create_semaphore(&vk::SemaphoreCreateInfo::default(), None) }
+            .expect("a semaphore");
+        assert_eq!(device.validation_messages(), Vec::<String>::new());
+        drop(device);
+        assert!(!log.messages().is_empty(), "the other tests' silence would mean nothing");
+    }
+
+    #[test]
+    fn a_device_that_does_not_finish_is_abandoned_not_waited_for() {
+        let Some(info) = best_device() else { return };
+        let options = Options { timeout: Duration::from_millis(1), ..Options::default() };
+        let last = Duration::from_millis(1);
+        let device =
+            Device::open_patiently(&info, Arc::default(), options, last).expect("opening the device");
+        let word = device.allocate("word", 4, Memory::Mapped).expect("a buffer");
+        let spirv = include_bytes!("../tests/shaders/spin.spv");
+        let spec = PipelineSpec { name: "spin", spirv, push_bytes: 12, ..PipelineSpec::default() };
+        let spin = device.pipeline(&spec).expect("a pipeline");
+        let push = [&word.address().to_le_bytes()[..], &(1u32 << 24).to_le_bytes()].concat();
+        let step = device
+            .record("step", |r| {
+                r.keep(&word);
+                r.dispatch(&spin, &push, [1, 1, 1]);
+            })
+            .expect("a recording");
+        let ticket = device.submit(&[&step; 40]).expect("a submit");
+        let error = device.wait(ticket).expect_err("finished in a millisecond");
+        assert!(matches!(error, Error::Timeout { .. }), "{error}");
+        let start = Instant::now();
+        let logical = Arc::downgrade(&device.0.logical);
+        drop((step, spin, word, device));
+        assert!(logical.upgrade().is_none(), "all handles are gone");
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     }
 }

@@ -22,11 +22,13 @@ mod features;
 mod instance;
 mod limits;
 mod logical;
+mod matrices;
 mod newer;
 mod pipeline;
 mod rank;
 mod readback;
 mod recording;
+mod slot;
 mod staging;
 mod timestamps;
 mod uploader;
@@ -38,12 +40,11 @@ pub use cache::CacheState;
 pub use device::{Device, Options};
 pub use devices::{DeviceInfo, DeviceKind, Heap, Listing, list_devices};
 pub use error::{Error, format_bytes};
-pub use features::{
-    ComponentType, CooperativeMatrix2, CooperativeMatrixShape, Features, MatrixScope, SubgroupOperations,
-};
+pub use features::{Features, SubgroupOperations};
 pub use instance::{ValidationLog, validation_available};
 pub use limits::Limits;
 pub use logical::Ticket;
+pub use matrices::{ComponentType, CooperativeMatrix2, CooperativeMatrixShape, MatrixScope};
 pub use pipeline::{Pipeline, PipelineSpec, Statistic};
 pub use rank::{Ranked, rank};
 pub use readback::Readback;

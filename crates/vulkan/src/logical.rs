@@ -7,12 +7,15 @@ use ash::{ext, khr, vk};
 use resident_ledger::{Ledger, RecordingId};
 use std::collections::VecDeque;
 use std::ffi::CString;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A wait looks at the interrupt flag and the timeout this often.
 const WAIT_SLICE: Duration = Duration::from_millis(100);
+/// A drop waits no longer than this once a wait has ended early: the GPU hangs, or the user wants to leave.
+pub(crate) const LAST_PATIENCE: Duration = Duration::from_secs(10);
 /// So many submissions are remembered by name, for the errors.
 const REMEMBERED_SUBMITS: usize = 64;
 
@@ -32,6 +35,8 @@ impl Ticket {
 pub(crate) struct Patience {
     pub(crate) timeout: Duration,
     pub(crate) interrupt: Option<Arc<AtomicBool>>,
+    /// How long a drop waits after such an end.
+    pub(crate) last: Duration,
 }
 
 struct Queue {
@@ -53,9 +58,13 @@ pub(crate) struct Logical {
     /// The highest value the timeline was seen at: saves a call for what is long done.
     seen: AtomicU64,
     lost: AtomicBool,
+    /// A wait ended without the GPU being done.
+    ended_early: AtomicBool,
+    /// The GPU may run for ever: nothing is destroyed any more, the process's end does it.
+    abandoned: AtomicBool,
     patience: Patience,
-    // Dropped after everything above.
-    pub(crate) instance: Instance,
+    // Dropped after everything above, unless abandoned.
+    pub(crate) instance: ManuallyDrop<Instance>,
 }
 
 impl Logical {
@@ -98,12 +107,14 @@ impl Logical {
             timeline,
             seen: AtomicU64::new(0),
             lost: AtomicBool::new(false),
+            ended_early: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
             patience,
             physical,
             info: info.clone(),
             ledger,
             raw,
-            instance,
+            instance: ManuallyDrop::new(instance),
         };
         logical.name(timeline, "timeline");
         Ok(logical)
@@ -193,9 +204,11 @@ impl Logical {
         let start = Instant::now();
         while !self.wait_slice(ticket)? {
             if self.patience.interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+                self.ended_early.store(true, Ordering::Release);
                 return Err(Error::Interrupted { during: self.describe(ticket) });
             }
             if start.elapsed() >= self.patience.timeout {
+                self.ended_early.store(true, Ordering::Release);
                 let seconds = self.patience.timeout.as_secs();
                 return Err(Error::Timeout { during: self.describe(ticket), seconds });
             }
@@ -203,14 +216,34 @@ impl Logical {
         Ok(())
     }
 
-    /// Waits before something is destroyed: neither the timeout nor the interrupt flag may cut it short, since the GPU
-    /// would go on reading what is destroyed. Returns at once when the device is lost.
-    pub(crate) fn quiesce(&self, ticket: Ticket) {
+    /// Waits before something is destroyed; the interrupt flag does not cut it short, since the GPU would go on using
+    /// what is destroyed. False if the GPU does not finish: then the thing must be leaked, and so must all others.
+    /// A lost device uses nothing any more.
+    #[must_use]
+    pub(crate) fn quiesce(&self, ticket: Ticket) -> bool {
+        if self.is_abandoned() {
+            return false;
+        }
         if self.reached(ticket).unwrap_or(true) {
-            return;
+            return true;
         }
         self.ledger.host_wait();
-        while let Ok(false) = self.wait_slice(ticket) {}
+        let start = Instant::now();
+        while let Ok(false) = self.wait_slice(ticket) {
+            let ended_early = self.ended_early.load(Ordering::Acquire);
+            let patience = if ended_early { self.patience.last } else { self.patience.timeout };
+            if start.elapsed() >= patience {
+                self.ended_early.store(true, Ordering::Release);
+                self.abandoned.store(true, Ordering::Release);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether the GPU did not finish in time, so that nothing may be destroyed any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
     }
 
     fn wait_slice(&self, ticket: Ticket) -> Result<bool, Error> {
@@ -246,12 +279,16 @@ impl Logical {
 
 impl Drop for Logical {
     fn drop(&mut self) {
-        // SAFETY: everything made from the device holds an Arc of self, so it is gone; the GPU is waited for first
-        // (a lost device fails that wait and may be destroyed as it is).
+        if !self.quiesce(self.last()) {
+            return;
+        }
+        // SAFETY: everything made from the device holds an Arc of self, so it is gone, and the GPU has finished (a lost
+        // device may be destroyed as it is). The instance is dropped once, here, after its device.
         unsafe {
             let _ = self.raw.device_wait_idle();
             self.raw.destroy_semaphore(self.timeline, None);
             self.raw.destroy_device(None);
+            ManuallyDrop::drop(&mut self.instance);
         }
     }
 }

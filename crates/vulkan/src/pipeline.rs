@@ -111,6 +111,9 @@ impl fmt::Debug for Pipeline {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if self.logical.is_abandoned() {
+            return;
+        }
         // SAFETY: recordings hold handles of the pipelines in them until the GPU is done, so this one is unused.
         unsafe {
             self.logical.raw.destroy_pipeline(self.raw, None);

@@ -130,7 +130,9 @@ impl fmt::Debug for Recording {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.logical.quiesce(Ticket(self.last.load(Ordering::Acquire)));
+        if !self.logical.quiesce(Ticket(self.last.load(Ordering::Acquire))) {
+            return;
+        }
         // SAFETY: the GPU has finished the last submission (or is lost), and no handle is left to submit it again.
         unsafe { self.logical.raw.destroy_command_pool(self.pool, None) };
     }

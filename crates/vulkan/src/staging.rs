@@ -3,14 +3,11 @@
 
 use crate::arena::Arena;
 use crate::blocks::Memory;
-use crate::buffer::{Buffer, copy_volatile};
+use crate::buffer::Buffer;
 use crate::error::Error;
 use crate::logical::{Logical, Ticket};
-use crate::recording::{
-    ALL_TO_COPY, COPY_TO_COMPUTE, COPY_TO_COPY, COPY_TO_HOST, CommandPool, memory_barrier,
-};
-use ash::vk;
-use std::collections::{BTreeMap, VecDeque};
+use crate::slot::{Phase, Slot, Source, Transfer};
+use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -40,46 +37,6 @@ struct State {
     failed: Option<Error>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Nobody's, though the GPU may still be busy with `ticket`.
-    Free,
-    /// Takes pieces.
-    Open,
-    /// Takes no more; submitted when the last writer is done, or held by a readback.
-    Closed,
-}
-
-struct Slot {
-    pool: vk::CommandPool,
-    commands: vk::CommandBuffer,
-    phase: Phase,
-    /// Pieces handed out and not yet written.
-    writers: usize,
-    used_bytes: u64,
-    ops: Vec<Op>,
-    /// The order in which slots were opened; a readback's is the highest, since nobody waits for it.
-    batch: u64,
-    ticket: Ticket,
-    /// Buffers of the submission under way.
-    held: Vec<Buffer>,
-}
-
-/// One copy or fill of a submission.
-struct Op {
-    to: Buffer,
-    to_offset: u64,
-    bytes: u64,
-    source: Source,
-}
-
-enum Source {
-    /// An offset in the ring.
-    Ring(u64),
-    /// The same word everywhere.
-    Word(u32),
-}
-
 /// Room in the ring for a piece of an upload. Its drop says that the piece is written.
 pub(crate) struct Piece<'a> {
     ring: &'a Ring,
@@ -102,21 +59,9 @@ impl Ring {
             changed: Condvar::new(),
         };
         for _ in 0..SLOTS {
-            let pool = CommandPool::new(&ring.logical, "staging", vk::CommandPoolCreateFlags::TRANSIENT)?;
-            let (pool, commands) = pool.into_parts();
-            // Not yet shared, so the lock is free; whatever fails, the drop destroys the pools made so far.
-            let state = ring.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-            state.slots.push(Slot {
-                pool,
-                commands,
-                phase: Phase::Free,
-                writers: 0,
-                used_bytes: 0,
-                ops: Vec::new(),
-                batch: 0,
-                ticket: Ticket(0),
-                held: Vec::new(),
-            });
+            let slot = Slot::new(&ring.logical)?;
+            // Not yet shared, so the lock is free; whatever fails, the drop destroys the slots made so far.
+            ring.state.get_mut().unwrap_or_else(PoisonError::into_inner).slots.push(slot);
         }
         Ok(ring)
     }
@@ -137,12 +82,13 @@ impl Ring {
             let open = &mut state.slots[slot];
             let start = open.used_bytes.next_multiple_of(PIECE_ALIGNMENT);
             let room = SLOT_BYTES.saturating_sub(start) / granule * granule;
-            if room > 0 && open.ops.len() < MAX_PIECES {
+            if room > 0 && open.transfers.len() < MAX_PIECES {
                 let bytes = want.min(room);
                 open.used_bytes = start + bytes;
                 open.writers += 1;
                 let in_ring = slot as u64 * SLOT_BYTES + start;
-                open.ops.push(Op { to: to.clone(), to_offset, bytes, source: Source::Ring(in_ring) });
+                let source = Source::Buffer(self.buffer.clone(), in_ring);
+                open.transfers.push(Transfer { source, to: to.clone(), to_offset, bytes });
                 let at = self.buffer.mapped_range(in_ring, bytes);
                 return Ok(Piece { ring: self, slot, at, bytes, batch: open.batch });
             }
@@ -153,7 +99,8 @@ impl Ring {
     /// Fills a range with a word, in the order of the pieces around it.
     pub(crate) fn fill(&self, to: &Buffer, to_offset: u64, bytes: u64, word: u32) -> Result<(), Error> {
         let (slot, mut state) = self.open_slot(self.lock())?;
-        state.slots[slot].ops.push(Op { to: to.clone(), to_offset, bytes, source: Source::Word(word) });
+        let source = Source::Word(word);
+        state.slots[slot].transfers.push(Transfer { source, to: to.clone(), to_offset, bytes });
         self.close(&mut state);
         Ok(())
     }
@@ -161,7 +108,7 @@ impl Ring {
     /// Submits what is in the open slot, without waiting for the GPU.
     pub(crate) fn flush(&self) {
         let mut state = self.lock();
-        if state.open.is_some_and(|open| !state.slots[open].ops.is_empty()) {
+        if state.open.is_some_and(|open| !state.slots[open].transfers.is_empty()) {
             self.close(&mut state);
         }
     }
@@ -182,7 +129,7 @@ impl Ring {
         let mut released = Vec::new();
         for slot in self.lock().slots.iter_mut().filter(|slot| slot.phase == Phase::Free) {
             if self.logical.reached(slot.ticket)? {
-                released.append(&mut slot.held);
+                released.append(&mut slot.under_way);
             }
         }
         // Outside the lock: the drop of a buffer may free memory.
@@ -216,8 +163,8 @@ impl Ring {
             let ticket = self.lock().slots[slot.slot].ticket;
             self.logical.wait(ticket)?;
             let mapped = self.buffer.mapped_range(slot.slot as u64 * SLOT_BYTES, chunk.len() as u64);
-            // SAFETY: the slot is held by this call, and the GPU has finished writing it.
-            unsafe { copy_volatile(mapped.as_ptr(), chunk) };
+            // SAFETY: the range is mapped; the slot is held by this call alone, and the GPU has finished writing it.
+            unsafe { chunk.as_mut_ptr().copy_from_nonoverlapping(mapped.as_ptr(), chunk.len()) };
         }
     }
 
@@ -242,7 +189,6 @@ impl Ring {
                 let batch = state.next_batch;
                 let slot = &mut state.slots[index];
                 (slot.phase, slot.used_bytes, slot.batch) = (Phase::Open, 0, batch);
-                slot.held.clear();
                 state.open = Some(index);
             }
         }
@@ -274,7 +220,6 @@ impl Ring {
             {
                 let slot = &mut state.slots[index];
                 (slot.phase, slot.batch) = (Phase::Closed, u64::MAX);
-                slot.held.clear();
                 return Ok(Some(Held { ring: self, slot: index }));
             }
             if !wait {
@@ -287,17 +232,13 @@ impl Ring {
     fn submit_read(&self, held: &Held<'_>, from: &Buffer, offset: u64, bytes: u64) -> Result<(), Error> {
         let mut state = self.lock();
         let slot = &mut state.slots[held.slot];
-        slot.held.push(from.clone());
-        let to_offset = self.buffer.handle_offset(held.slot as u64 * SLOT_BYTES);
-        self.submit(slot, |raw, commands| {
-            let region =
-                vk::BufferCopy { src_offset: from.handle_offset(offset), dst_offset: to_offset, size: bytes };
-            // SAFETY: recording is under way; both ranges were checked, and the slot holds the buffer.
-            unsafe {
-                raw.cmd_copy_buffer(commands, from.handle(), self.buffer.handle(), &[region]);
-                memory_barrier(&self.logical, commands, &[COPY_TO_HOST]);
-            }
-        })
+        slot.transfers.push(Transfer {
+            source: Source::Buffer(from.clone(), offset),
+            to: self.buffer.clone(),
+            to_offset: held.slot as u64 * SLOT_BYTES,
+            bytes,
+        });
+        slot.submit(&self.logical, &self.name)
     }
 
     /// Takes no more pieces into the open slot, and submits it if all of them are written.
@@ -320,75 +261,12 @@ impl Ring {
 
     fn submit_pieces(&self, state: &mut State, index: usize) {
         let slot = &mut state.slots[index];
-        let ops = std::mem::take(&mut slot.ops);
-        let submitted = self.submit(slot, |raw, commands| {
-            for (place, op) in ops.iter().enumerate() {
-                // SAFETY: recording is under way; the ranges were checked, and the slot holds the buffers.
-                unsafe {
-                    if ops[..place].iter().any(|earlier| earlier.overlaps(op)) {
-                        memory_barrier(&self.logical, commands, &[COPY_TO_COPY]);
-                    }
-                    self.record(raw, commands, op);
-                }
-            }
-        });
-        slot.held.extend(ops.into_iter().map(|op| op.to));
+        let submitted = slot.submit(&self.logical, &self.name);
         slot.phase = Phase::Free;
         if let Err(error) = submitted {
             state.failed = Some(error);
         }
         self.changed.notify_all();
-    }
-
-    /// # Safety
-    /// `commands` is being recorded, and the op's ranges lie inside their buffers.
-    unsafe fn record(&self, raw: &ash::Device, commands: vk::CommandBuffer, op: &Op) {
-        let to_offset = op.to.handle_offset(op.to_offset);
-        match op.source {
-            // SAFETY: the caller vouches for it.
-            Source::Word(word) => unsafe {
-                raw.cmd_fill_buffer(commands, op.to.handle(), to_offset, op.bytes, word);
-            },
-            Source::Ring(in_ring) => {
-                let region = vk::BufferCopy {
-                    src_offset: self.buffer.handle_offset(in_ring),
-                    dst_offset: to_offset,
-                    size: op.bytes,
-                };
-                // SAFETY: the caller vouches for it.
-                unsafe { raw.cmd_copy_buffer(commands, self.buffer.handle(), op.to.handle(), &[region]) };
-            }
-        }
-    }
-
-    /// Records the slot's command buffer anew and submits it; counted as a recording and a submit.
-    fn submit(
-        &self,
-        slot: &mut Slot,
-        fill: impl FnOnce(&ash::Device, vk::CommandBuffer),
-    ) -> Result<(), Error> {
-        let raw = &self.logical.raw;
-        let begin = vk::CommandBufferBeginInfo::default().flags(vk::CommandBufferUsageFlags::ONE_TIME_SUBMIT);
-        let fail = |result| self.logical.fail("recording a staging transfer", result);
-        // SAFETY: the slot's earlier submission is done, since a slot is used again only then; the ring's lock keeps
-        // other threads off its pool.
-        unsafe {
-            raw.reset_command_pool(slot.pool, vk::CommandPoolResetFlags::empty()).map_err(fail)?;
-            raw.begin_command_buffer(slot.commands, &begin).map_err(fail)?;
-            memory_barrier(&self.logical, slot.commands, &[ALL_TO_COPY]);
-        }
-        fill(raw, slot.commands);
-        // SAFETY: as above.
-        unsafe {
-            memory_barrier(&self.logical, slot.commands, &[COPY_TO_COMPUTE, COPY_TO_COPY]);
-            raw.end_command_buffer(slot.commands).map_err(fail)?;
-        }
-        let id = self.logical.ledger.recording(BTreeMap::new());
-        let infos = [vk::CommandBufferSubmitInfo::default().command_buffer(slot.commands)];
-        // SAFETY: complete; the slot notes the ticket, is not used again before it is reached, and the ring's drop
-        // waits for it.
-        slot.ticket = unsafe { self.logical.submit(&self.name, &infos, [id]) }?;
-        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -401,14 +279,6 @@ impl State {
     fn oldest_free(&self) -> Option<(usize, Ticket)> {
         let free = self.slots.iter().enumerate().filter(|(_, slot)| slot.phase == Phase::Free);
         free.map(|(index, slot)| (index, slot.ticket)).min_by_key(|(_, ticket)| *ticket)
-    }
-}
-
-impl Op {
-    fn overlaps(&self, other: &Op) -> bool {
-        self.to.is(&other.to)
-            && self.to_offset < other.to_offset + other.bytes
-            && other.to_offset < self.to_offset + self.bytes
     }
 }
 
@@ -444,9 +314,8 @@ impl Drop for Ring {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         for slot in &state.slots {
-            self.logical.quiesce(slot.ticket);
-            // SAFETY: the GPU has finished the slot's last submission (or is lost), and nobody else has the ring.
-            unsafe { self.logical.raw.destroy_command_pool(slot.pool, None) };
+            // SAFETY: nobody else has the ring, which ends here.
+            unsafe { slot.destroy(&self.logical) };
         }
     }
 }

@@ -72,6 +72,9 @@ impl TimestampPool {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if self.logical.is_abandoned() {
+            return;
+        }
         // SAFETY: the recording that writes the pool holds a handle until the GPU is done.
         unsafe { self.logical.raw.destroy_query_pool(self.raw, None) };
     }
