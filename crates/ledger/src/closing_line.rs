@@ -12,7 +12,9 @@ impl Report {
         parts.extend(self.generation.as_ref().map(|g| counted(g.completion_tokens, "token")));
         let decode_rate = self.timings.as_ref().and_then(|t| t.decode_tokens_per_second);
         parts.extend(decode_rate.map(|tokens| format!("{} tok/s", rate(tokens))));
-        let share = self.bandwidth.as_ref().and_then(|b| b.share_of_limit);
+        // A small model lies in the CPU's caches, so there the share would say nothing about memory.
+        let on_gpu = self.device.kind != DeviceKind::Cpu;
+        let share = self.bandwidth.as_ref().filter(|_| on_gpu).and_then(|b| b.share_of_limit);
         parts.extend(share.map(|share| format!("{:.0} % of the bandwidth limit", share * 100.0)));
         parts.push(self.residency_part());
         parts.extend(self.failed_part());
@@ -72,8 +74,10 @@ mod tests {
 
     #[test]
     fn a_cpu_run_says_that_no_gpu_was_used_and_why() {
+        let mut report = cpu_run();
+        report.bandwidth = gpu_run().bandwidth;
         assert_eq!(
-            cpu_run().closing_line(),
+            report.closing_line(),
             "cpu AMD EPYC, 2 threads · 128 tokens · 812 tok/s · no GPU was used: no Vulkan driver is installed"
         );
     }

@@ -48,11 +48,9 @@ pub struct GateResult {
     pub name: String,
     /// What it says.
     pub verdict: Verdict,
-    /// What was found; absent where nothing was judged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What was found; none where nothing was judged.
     pub value: Option<Figure>,
-    /// What was wanted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What was wanted; none where nothing was judged.
     pub threshold: Option<Figure>,
     /// The verdict in words.
     pub detail: String,

@@ -250,7 +250,7 @@ pub struct Generation {
     pub prompt_tokens: u64,
     /// Tokens of the answer.
     pub completion_tokens: u64,
-    /// Tokens that the device produced: those of the answer and those that it ran ahead before the host saw the stop.
+    /// Tokens that the host took from the device: those of the answer, and a stop token that is no part of it.
     pub produced_tokens: u64,
     /// Why it ended: `length`, `stop` …
     pub finish_reason: String,
