@@ -150,6 +150,33 @@ fn no_file_grows_past_its_reason() {
     report("split these where a second reason to change begins", &faults);
 }
 
+#[test]
+fn documents_name_files_and_tests_that_exist() {
+    let root = root();
+    let documents = entries(&root).into_iter().chain(entries(&root.join("docs")));
+    let mut faults = Vec::new();
+    for document in documents.filter(|path| path.extension().is_some_and(|e| e == "md")) {
+        for quoted in read(&document).split('`').skip(1).step_by(2) {
+            let (file, test) =
+                quoted.split_once("::").map_or((quoted, None), |(file, test)| (file, Some(test)));
+            let of_the_tree =
+                ["crates/", "docs/", "gates/", "scripts/", "assets/"].iter().any(|f| file.starts_with(f));
+            if !of_the_tree || file.contains(['<', '*', ' ']) {
+                continue;
+            }
+            let path = root.join(file);
+            let found = match test {
+                Some(test) => path.is_file() && read(&path).contains(&format!("fn {test}(")),
+                None => path.exists(),
+            };
+            if !found {
+                faults.push(format!("{}: {quoted}", name(&document)));
+            }
+        }
+    }
+    report("a document names what does not exist", &faults);
+}
+
 /// Fails with one line for each fault.
 fn report(what: &str, faults: &[String]) {
     assert!(faults.is_empty(), "{what}:\n  {}", faults.join("\n  "));
