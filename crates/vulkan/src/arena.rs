@@ -85,9 +85,9 @@ impl Arena {
     fn block_limit(&self) -> (u64, &'static str) {
         let limits = &self.logical.info.limits;
         let named = [
-            (MAX_BLOCK_BYTES, "the largest block"),
             (limits.max_memory_allocation_bytes, "maxMemoryAllocationSize"),
             (limits.max_buffer_bytes, "maxBufferSize"),
+            (MAX_BLOCK_BYTES, "the largest block"),
         ];
         named.into_iter().min_by_key(|(bytes, _)| *bytes).expect("three limits")
     }

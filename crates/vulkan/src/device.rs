@@ -132,7 +132,7 @@ impl Device {
         Ok(Uploader::new(self.0.arena.clone(), self.ring()?, class))
     }
 
-    /// Fills a range with one word, on the device.
+    /// Fills a range with one word, on the device. The last word may be cut short only by the buffer's end.
     ///
     /// # Panics
     /// If the range lies outside the buffer, or is not one of whole words.
@@ -140,13 +140,12 @@ impl Device {
     pub fn fill(&self, buffer: &Buffer, offset: u64, bytes: u64, word: u32) -> Result<(), Error> {
         self.0.logical.refuse_if_sealed("fill", buffer.name())?;
         self.assert_ours(buffer, offset, bytes);
-        assert!(
-            offset.is_multiple_of(4) && bytes.is_multiple_of(4),
-            "{buffer:?}: fill of {bytes} bytes at {offset}"
-        );
+        let whole = offset.is_multiple_of(4) && (bytes.is_multiple_of(4) || offset + bytes == buffer.bytes());
+        assert!(whole, "{buffer:?}: fill of {bytes} bytes at {offset}, which are not whole words");
         match bytes {
             0 => Ok(()),
-            _ => self.ring()?.fill(buffer, offset, bytes, word),
+            // Buffers are padded to their alignment, so the last word is the buffer's own.
+            _ => self.ring()?.fill(buffer, offset, bytes.next_multiple_of(4), word),
         }
     }
 

@@ -111,6 +111,22 @@ fn overlapping_writes_of_one_submission_keep_their_order() {
 }
 
 #[test]
+fn a_fill_reaches_the_end_of_an_odd_buffer_and_no_further() {
+    with_device(|f| {
+        let buffers = ["x", "y"].map(|name| f.device.allocate(name, 255, Memory::Device).expect("a buffer"));
+        f.device.fill(&buffers[1], 0, 255, 0).expect("a fill");
+        f.device.fill(&buffers[0], 4, 251, 0x0403_0201).expect("a fill");
+        let mut back = [vec![0; 255], vec![0xff; 255]];
+        for (buffer, bytes) in buffers.iter().zip(&mut back) {
+            f.device.readback(buffer, 0, bytes, "x").expect("a readback");
+        }
+        assert_eq!((&back[0][250..], &back[1]), (&[3, 4, 1, 2, 3][..], &vec![0; 255]));
+        let part = || f.device.fill(&buffers[0], 0, 7, 0);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(part)).is_err());
+    });
+}
+
+#[test]
 fn an_abandoned_uploader_still_delivers() {
     with_device(|f| {
         let buffer = f.device.allocate("x", 64, Memory::Device).expect("a buffer");
