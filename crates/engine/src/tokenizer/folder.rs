@@ -1,0 +1,99 @@
+//! A model's folder: `tokenizer.json` or `tokenizer.model`, and what `tokenizer_config.json` says about bos and eos.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use tokenizers::AddedToken;
+
+use super::error::{Origin, TokenizerError};
+use super::json::JsonObject;
+use super::{Tokenizer, hugging_face, read_text, sentencepiece};
+
+/// Loads the tokenizer of a folder.
+pub(super) fn load(folder: &Path) -> Result<Tokenizer, TokenizerError> {
+    let config = TokenizerConfig::load(&folder.join("tokenizer_config.json"))?;
+    let [json, model] = ["tokenizer.json", "tokenizer.model"].map(|name| folder.join(name));
+    let mut tokenizer = if json.exists() {
+        hugging_face::load(&json)?
+    } else if model.exists() {
+        sentencepiece::load(&model, &config)?
+    } else {
+        return Err(TokenizerError::NoTokenizer { path: folder.into() });
+    };
+    config.apply(&mut tokenizer)?;
+    Ok(tokenizer)
+}
+
+/// The keys of `tokenizer_config.json` that change ids or text.
+pub(super) struct TokenizerConfig {
+    origin: Origin,
+    add_bos_token: Option<bool>,
+    add_eos_token: Option<bool>,
+    bos_token: Option<TokenName>,
+    eos_token: Option<TokenName>,
+    unk_token: Option<TokenName>,
+    pad_token: Option<TokenName>,
+    /// Of SentencePiece models: false puts the leading space only before the text, not after every special token too.
+    pub(super) legacy: Option<bool>,
+    pub(super) add_prefix_space: Option<bool>,
+    /// Tokens that `tokenizer.model` does not know, or knows without saying that they are special.
+    pub(super) added_tokens: BTreeMap<u32, AddedToken>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TokenName {
+    Text(String),
+    Token { content: String },
+}
+
+impl TokenName {
+    fn text(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Token { content: text } => text,
+        }
+    }
+}
+
+impl TokenizerConfig {
+    /// Reads the file; without one every key is absent.
+    fn load(path: &Path) -> Result<Self, TokenizerError> {
+        let origin = Origin::file(path);
+        let text = if path.exists() { read_text(path, &origin)? } else { "{}".into() };
+        let file = JsonObject::parse(&origin, &text)?;
+        let flag = |key| file.get(key, "true or false");
+        let name = |key| file.get(key, "a token");
+        Ok(Self {
+            add_bos_token: flag("add_bos_token")?,
+            add_eos_token: flag("add_eos_token")?,
+            bos_token: name("bos_token")?,
+            eos_token: name("eos_token")?,
+            unk_token: name("unk_token")?,
+            pad_token: name("pad_token")?,
+            legacy: flag("legacy")?,
+            add_prefix_space: flag("add_prefix_space")?,
+            added_tokens: file
+                .get("added_tokens_decoder", "an object of ids and tokens")?
+                .unwrap_or_default(),
+            origin: origin.clone(),
+        })
+    }
+
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Names the special tokens and obeys `add_bos_token` and `add_eos_token` where they are given.
+    fn apply(&self, tokenizer: &mut Tokenizer) -> Result<(), TokenizerError> {
+        let id = |name: &Option<TokenName>| tokenizer.token_id(name.as_ref()?.text());
+        let mut named = tokenizer.named;
+        named.bos = id(&self.bos_token).or(named.bos);
+        named.eos = id(&self.eos_token).or(named.eos);
+        named.unk = id(&self.unk_token).or(named.unk);
+        named.pad = id(&self.pad_token).or(named.pad);
+        tokenizer.named = named;
+        let flags = (self.add_bos_token, self.add_eos_token);
+        tokenizer.frame.obey(&self.origin, str::to_owned, flags, named)
+    }
+}

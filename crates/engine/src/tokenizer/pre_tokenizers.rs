@@ -1,0 +1,122 @@
+//! The pre-tokenizers that GGUF files name in `tokenizer.ggml.pre`: regular expressions that cut a text before merging.
+//!
+//! A GGUF file holds no expression, only the name; what a name means is set by the families' own tokenizer.json files and, for
+//! `default`, by llama.cpp.
+
+use tokenizers::normalizers::NFC;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
+
+use super::error::{Origin, TokenizerError};
+
+const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN_2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN_3_5: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const GPT_4O: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const SEED_CODER: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// What one name stands for.
+pub(super) struct PreTokenizer {
+    names: &'static [&'static str],
+    /// Each cuts what the ones before it left, into its matches and what lies between.
+    expressions: &'static [&'static str],
+    /// The family's normalizer composes characters (Unicode NFC).
+    composes: bool,
+    pub(super) ignore_merges: bool,
+    /// What a file without `tokenizer.ggml.add_bos_token` means.
+    pub(super) add_bos: bool,
+}
+
+const PLAIN: PreTokenizer =
+    PreTokenizer { names: &[], expressions: &[], composes: false, ignore_merges: false, add_bos: false };
+
+const KNOWN: &[PreTokenizer] = &[
+    PreTokenizer {
+        names: &["llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"],
+        expressions: &[LLAMA_3],
+        ignore_merges: true,
+        add_bos: true,
+        ..PLAIN
+    },
+    PreTokenizer { names: &["smaug-bpe", "dbrx"], expressions: &[LLAMA_3], ..PLAIN },
+    PreTokenizer { names: &["qwen2"], expressions: &[QWEN_2], composes: true, ..PLAIN },
+    PreTokenizer { names: &["qwen35"], expressions: &[QWEN_3_5], composes: true, ..PLAIN },
+    PreTokenizer { names: &["deepseek-r1-qwen", "megrez"], expressions: &[QWEN_2], ..PLAIN },
+    PreTokenizer { names: &["gpt-2", "phi-2", "mellum"], expressions: &[GPT_2], ..PLAIN },
+    PreTokenizer {
+        names: &["smollm", "starcoder", "refact", "minerva-7b"],
+        expressions: &[r"\p{N}", GPT_2],
+        ..PLAIN
+    },
+    PreTokenizer { names: &["tekken"], expressions: &[TEKKEN], ignore_merges: true, add_bos: true, ..PLAIN },
+    PreTokenizer { names: &["gpt-4o", "llama4"], expressions: &[GPT_4O], ..PLAIN },
+    PreTokenizer { names: &["seed-coder"], expressions: &[SEED_CODER], ..PLAIN },
+    PreTokenizer {
+        names: &["default"],
+        expressions: &[r"[\p{P}\$\+<=>\^~\|]+", GPT_2, r"\p{N}+", "[0-9][0-9][0-9]"],
+        ..PLAIN
+    },
+];
+
+impl PreTokenizer {
+    /// Looks up the name that a file gives.
+    pub(super) fn named(origin: &Origin, name: Option<&str>) -> Result<&'static Self, TokenizerError> {
+        let known = || KNOWN.iter().flat_map(|pre| pre.names).copied().collect::<Vec<_>>().join(", ");
+        let key = "tokenizer.ggml.pre";
+        let Some(name) = name else {
+            return Err(origin.malformed(key, "nothing", format!("one of {}", known())));
+        };
+        let found = KNOWN.iter().find(|pre| pre.names.contains(&name));
+        found.ok_or_else(|| origin.unsupported(key, format!("{name:?}"), known()))
+    }
+
+    pub(super) fn normalizer(&self) -> Option<NormalizerWrapper> {
+        self.composes.then(|| NFC.into())
+    }
+
+    /// The expressions in their order, then the step from text to byte-level characters.
+    pub(super) fn splits(&self) -> PreTokenizerWrapper {
+        let split = |&expression: &&str| {
+            let pattern = SplitPattern::Regex(expression.into());
+            Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
+                .expect("the expressions above are valid")
+        };
+        let mut steps: Vec<PreTokenizerWrapper> =
+            self.expressions.iter().map(|expression| split(expression).into()).collect();
+        steps.push(ByteLevel::new(false, false, false).into());
+        Sequence::new(steps).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_expression_compiles() {
+        for pre in KNOWN {
+            pre.splits();
+        }
+    }
+
+    #[test]
+    fn no_name_twice() {
+        let mut names: Vec<_> = KNOWN.iter().flat_map(|pre| pre.names).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_by_name() {
+        let error = PreTokenizer::named(&Origin::gguf(), Some("bloom")).err().unwrap();
+        let text = error.to_string();
+        assert!(text.contains("tokenizer.ggml.pre") && text.contains("\"bloom\""), "{text}");
+        assert!(text.contains("qwen2"), "{text}");
+    }
+}
