@@ -1,1 +1,45 @@
-fn main() {}
+//! `resident`: reads the command line, runs one command, turns its outcome into an exit code.
+//!
+//! Results go to stdout, notices and progress to stderr. Exit codes: 0 done, 1 run-time failure, 2 usage, 3 a gate or a
+//! verification failed, 4 the required GPU is not available, 5 device lost, 130 interrupted.
+
+mod commands;
+mod device;
+mod embedded;
+mod exit;
+mod model;
+mod output;
+mod settings;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Runs language models entirely on the GPU, through Vulkan, and proves it.
+#[derive(Parser)]
+#[command(name = "resident", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(commands::run::Args),
+    Logits(commands::logits::Args),
+    Verify(commands::verify::Args),
+    Devices(commands::devices::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run(args) => commands::run::run(&args),
+        Command::Logits(args) => commands::logits::run(&args),
+        Command::Verify(args) => commands::verify::run(&args),
+        Command::Devices(args) => commands::devices::run(&args),
+    };
+    let code = outcome.unwrap_or_else(|error| {
+        eprintln!("resident: {error:#}");
+        exit::code_of(&error)
+    });
+    ExitCode::from(code)
+}

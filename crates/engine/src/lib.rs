@@ -1,1 +1,22 @@
-//! (module map follows)
+//! The engine that CLI and server share: an opened model with its tokenizer, made resident on one device, and what it
+//! does there: generate text, score a text, verify itself against a golden.
+//!
+//! - [`OpenModel`]: checkpoint and tokenizer, before any device is involved.
+//! - [`Engine`]: the resident model. `generate`, `score` and `verify` are its three uses.
+//! - [`tokenizer`]: text to ids and back, stop strings.
+
+mod engine;
+mod error;
+mod generate;
+mod open;
+mod sampling;
+mod score;
+pub mod tokenizer;
+mod verify;
+
+pub use engine::{Engine, EngineOptions};
+pub use error::EngineError;
+pub use generate::{FinishReason, Generated, Request};
+pub use open::OpenModel;
+pub use sampling::Sampling;
+pub use verify::{Golden, PromptResult, Verification};

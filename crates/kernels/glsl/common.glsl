@@ -2,7 +2,6 @@
 // Buffers come as addresses at the head of the push constants, in the order of the kernel's Bindings.
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_control_flow_attributes : require
-#extension GL_EXT_scalar_block_layout : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_arithmetic : require

@@ -24,6 +24,7 @@ pub mod rms_norm;
 pub mod rope_kv;
 pub mod sample;
 pub mod step;
+pub mod stream_read;
 
 pub use call::{Access, Binding, BufferId, Cost, Dispatch, Grid, HostFn, Kernel, LOCAL_SIZE, Slice};
 pub use host::{HostMemory, ReadGuard, WriteGuard};

@@ -247,3 +247,78 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     }
     sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
+
+/// Random layers for the tests of both kernels.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::testing::Case;
+    use crate::weights::WeightFormat;
+    use half::f16;
+
+    /// A layer to check; `active` 0 means that all `tokens` rows are in use.
+    #[derive(Clone, Copy)]
+    pub(crate) struct LinearCase {
+        pub(crate) format: WeightFormat,
+        pub(crate) rows: u32,
+        pub(crate) cols: u32,
+        pub(crate) tokens: u32,
+        pub(crate) active: u32,
+        pub(crate) epilogue: Epilogue,
+        pub(crate) norm_eps: Option<f32>,
+    }
+
+    impl Default for LinearCase {
+        fn default() -> Self {
+            let format = WeightFormat::F32;
+            Self { format, rows: 1, cols: 32, tokens: 1, active: 0, epilogue: Epilogue::Store, norm_eps: None }
+        }
+    }
+
+    /// A matrix of random weights in this layout: every exponent and sign that weights have, no NaN.
+    pub(crate) fn random_matrix(case: &mut Case, layout: WeightLayout) -> Vec<u8> {
+        let (cols, rows) = (layout.cols as usize, layout.rows as usize);
+        let value_bytes = layout.value_bytes() as usize;
+        let mut bytes = vec![0; layout.bytes() as usize];
+        let (values, scales) = bytes.split_at_mut(value_bytes);
+        let (row_bytes, scale_bytes) = (layout.row_bytes() as usize, layout.row_scale_bytes() as usize);
+        for row in 0..rows {
+            let random = case.random_bytes(cols * 2);
+            let weight = |i: usize| (f32::from(random[2 * i]) - 127.5) / 64.0 + f32::from(random[2 * i + 1]) / 4096.0;
+            let stored: Vec<u8> = match layout.format {
+                WeightFormat::F32 => (0..cols).flat_map(|i| weight(i).to_le_bytes()).collect(),
+                WeightFormat::F16 => (0..cols).flat_map(|i| f16::from_f32(weight(i)).to_le_bytes()).collect(),
+                WeightFormat::Bf16 => (0..cols).flat_map(|i| half::bf16::from_f32(weight(i)).to_le_bytes()).collect(),
+                WeightFormat::Q8_0 => random
+                    .chunks(64)
+                    .flat_map(|r| f16::from_f32(f32::from(r[0]) / 8192.0 + 0.001).to_le_bytes().into_iter().chain(r[32..].to_vec()))
+                    .collect(),
+            };
+            let scales = &mut scales[row * scale_bytes..][..scale_bytes];
+            layout.repack_row(&stored, &mut values[row * row_bytes..][..row_bytes], scales);
+        }
+        bytes
+    }
+
+    /// Compares reference, host and device on random weights and activations.
+    pub(crate) fn check(dispatch: impl Fn(&Linear, u32, Bindings) -> Dispatch, layer: LinearCase) {
+        let LinearCase { format, rows, cols, tokens, active, epilogue, norm_eps } = layer;
+        let mut case = Case::new();
+        let layout = WeightLayout { format, rows: rows.into(), cols };
+        let x_stride = cols.next_multiple_of(4) + 4;
+        let outputs = if epilogue == Epilogue::SiluGated { rows / 2 } else { rows };
+        let y_stride = outputs + 3;
+        let matrix = random_matrix(&mut case, layout);
+        let bindings = Bindings {
+            weight: case.values(&matrix),
+            x: case.floats((x_stride * tokens) as usize),
+            norm_weight: norm_eps.map(|_| case.floats(cols.next_multiple_of(4) as usize)),
+            row_count: case.words(&[if active == 0 { tokens } else { active }]),
+            y: match epilogue {
+                Epilogue::Add => case.floats((y_stride * tokens) as usize),
+                _ => case.output((y_stride * tokens) as usize * 4),
+            },
+        };
+        case.check(&dispatch(&Linear { layout, x_stride, y_stride, norm_eps, epilogue }, tokens, bindings), 2e-6);
+    }
+}

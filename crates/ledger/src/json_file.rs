@@ -1,4 +1,4 @@
-//! Writes a JSON file so that it is there whole or not at all.
+//! Writes a file so that it is there whole or not at all.
 
 use serde::Serialize;
 use std::fs::{self, OpenOptions};
@@ -32,20 +32,25 @@ pub enum WriteError {
     },
 }
 
-/// Writes `value` as indented JSON: into a new file beside `path`, which then takes its name.
-/// What is no regular file (a pipe, `/dev/stdout`) is written to directly.
+/// Writes `value` as indented JSON, as [`write_atomically`] does.
 pub fn write_json_atomically(path: &Path, value: &impl Serialize) -> Result<(), WriteError> {
-    let write = || {
-        let mut text = serde_json::to_vec_pretty(value)?;
-        text.push(b'\n');
-        match fs::metadata(path) {
-            Ok(found) if !found.is_file() => OpenOptions::new().write(true).open(path)?.write_all(&text),
-            // A link stays one: the file that it names is replaced.
-            Ok(_) => replace(&fs::canonicalize(path)?, &text),
-            Err(_) => replace(path, &text),
+    let mut text = serde_json::to_vec_pretty(value).map_err(|source| explain(path, source.into()))?;
+    text.push(b'\n');
+    write_atomically(path, &text)
+}
+
+/// Writes `bytes` into a new file beside `path`, which then takes its name.
+/// What is no regular file (a pipe, `/dev/stdout`) is written to directly.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+    let written = match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(bytes))
         }
+        // A link stays one: the file that it names is replaced.
+        Ok(_) => fs::canonicalize(path).and_then(|file| replace(&file, bytes)),
+        Err(_) => replace(path, bytes),
     };
-    write().map_err(|source| explain(path, source))
+    written.map_err(|source| explain(path, source))
 }
 
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {

@@ -1,0 +1,41 @@
+use super::*;
+use crate::linear::Epilogue;
+use crate::linear::testing::{LinearCase, check};
+use crate::weights::WeightFormat;
+use proptest::prelude::*;
+
+#[test]
+fn every_format_over_several_tiles() {
+    for format in WeightFormat::ALL {
+        check(dispatch, LinearCase { format, rows: 130, cols: 96, tokens: 70, ..LinearCase::default() });
+    }
+}
+
+#[test]
+fn one_token_and_one_feature() {
+    for format in [WeightFormat::F32, WeightFormat::F16, WeightFormat::Bf16] {
+        check(dispatch, LinearCase { format, rows: 1, cols: 5, tokens: 1, ..LinearCase::default() });
+    }
+}
+
+#[test]
+fn residual_and_gate() {
+    for epilogue in [Epilogue::Add, Epilogue::SiluGated] {
+        check(dispatch, LinearCase { rows: 66, cols: 172, tokens: 65, epilogue, ..LinearCase::default() });
+    }
+}
+
+#[test]
+fn token_rows_out_of_use_stay_untouched() {
+    check(dispatch, LinearCase { rows: 9, cols: 64, tokens: 130, active: 67, ..LinearCase::default() });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    #[test]
+    fn any_shape(rows in 1u32..140, groups in 1u32..8, odd in 0u32..32, tokens in 1u32..130, format in 0usize..4) {
+        let format = WeightFormat::ALL[format];
+        let cols = if format == WeightFormat::Q8_0 { groups * 32 } else { groups * 32 - odd };
+        check(dispatch, LinearCase { format, rows, cols, tokens, ..LinearCase::default() });
+    }
+}

@@ -12,7 +12,7 @@ pub(super) enum Fragment<'t> {
 
 pub(super) struct Splitter {
     automaton: AhoCorasick,
-    /// Ids and texts of the tokens, with spaces for `▁`, in the automaton's order.
+    /// Ids and texts of the tokens, in the automaton's order. User-defined ones have spaces for `▁`, as raw text has.
     tokens: Vec<(u32, String)>,
 }
 
@@ -26,7 +26,10 @@ impl Splitter {
         let tokens: Vec<(u32, String)> = (0u32..)
             .zip(pieces)
             .filter(|(_, piece)| wanted(piece.kind) && !piece.text.is_empty())
-            .map(|(id, piece)| (id, piece.text.replace('▁', " ")))
+            .map(|(id, piece)| match piece.kind {
+                PieceKind::UserDefined => (id, piece.text.replace('▁', " ")),
+                _ => (id, piece.text.clone()),
+            })
             .collect();
         let automaton = AhoCorasickBuilder::new()
             .match_kind(MatchKind::LeftmostLongest)

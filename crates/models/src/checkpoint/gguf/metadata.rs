@@ -141,6 +141,7 @@ from_value! {
         _ => None,
     };
     Vec<&'a [u8]>, "an array of strings", value => items(value);
+    Vec<&'a str>, "an array of strings of valid UTF-8", value => items(value);
     Vec<f32>, "an array of floats", value => items(value);
     Vec<i32>, "an array of integers of 32 bits", value => items(value);
     Vec<u32>, "an array of unsigned integers of 32 bits", value => items(value);

@@ -1,0 +1,68 @@
+//! `resident logits`: the logits of every position of a token sequence, as a safetensors file.
+
+use crate::device::DeviceArgs;
+use crate::exit::{self, Usage};
+use crate::model::{self, ModelArgs};
+use anyhow::{Context, Result, anyhow};
+use resident_ledger::write_atomically;
+use safetensors::tensor::{Dtype, TensorView};
+use std::path::PathBuf;
+
+/// Write the logits of every position
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  resident logits -m model.gguf --tokens 1,42,7 --out logits.safetensors
+  resident logits -m Qwen3-0.6B/ --tokens-file ids.txt --out logits.safetensors --device cpu
+
+The file holds one tensor, 'logits', f32 [T, vocab]: row t is computed from tokens 0 to t.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Token ids, separated by commas
+    #[arg(long, value_name = "IDS", conflicts_with = "tokens_file", required_unless_present = "tokens_file")]
+    tokens: Option<String>,
+    /// A text file of token ids, separated by commas or white space
+    #[arg(long, value_name = "FILE")]
+    tokens_file: Option<PathBuf>,
+    /// The safetensors file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Result<u8> {
+    let ids = args.ids()?;
+    let open = args.model.open()?;
+    let longest = open.max_context()?;
+    if ids.len() > longest as usize {
+        return Err(anyhow!("{} tokens are longer than the model's context of {longest}", ids.len()));
+    }
+    let choice = args.device.choose()?;
+    let mut engine = model::load(&open, &choice, ids.len().max(1) as u32, true)?;
+    let logits = engine.score(&ids)?;
+    let bytes: Vec<u8> = logits.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let shape = vec![ids.len(), engine.config().vocab_size as usize];
+    let tensor = TensorView::new(Dtype::F32, shape, &bytes).context("the logits as a tensor")?;
+    let file = safetensors::serialize([("logits", tensor)], None).context("the logits as safetensors")?;
+    write_atomically(&args.out, &file)?;
+    let device = args.device.report(&choice);
+    eprintln!("{} {} · {} positions · {}", device.kind, device.used, ids.len(), args.out.display());
+    Ok(exit::DONE)
+}
+
+impl Args {
+    fn ids(&self) -> Result<Vec<u32>> {
+        let text = match (&self.tokens, &self.tokens_file) {
+            (Some(tokens), _) => tokens.clone(),
+            (None, Some(file)) => std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?,
+            (None, None) => unreachable!("clap requires one of them"),
+        };
+        let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
+        let ids = words.map(|word| {
+            word.parse().map_err(|_| Usage(format!("'{word}' is no token id, expected a whole number from 0 on")).into())
+        });
+        ids.collect()
+    }
+}

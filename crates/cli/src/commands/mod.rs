@@ -1,0 +1,6 @@
+//! One file a command.
+
+pub(crate) mod devices;
+pub(crate) mod logits;
+pub(crate) mod run;
+pub(crate) mod verify;

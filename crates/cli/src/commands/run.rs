@@ -1,0 +1,272 @@
+//! `resident run`: text from a prompt, streamed as it comes, and one closing line that says where and how fast.
+
+use crate::device::DeviceArgs;
+use crate::exit::{self, Usage};
+use crate::model::{self, ModelArgs};
+use crate::output;
+use anyhow::{Context, Result};
+use resident_engine::tokenizer::{Detokenizer, StopMatcher};
+use resident_engine::{Engine, FinishReason, Generated, OpenModel, Request, Sampling};
+use resident_ledger::{
+    Bandwidth, Generation, MemoryReport, Report, Thresholds, Timings, Verdict, evaluate, verdict_of,
+    write_json_atomically,
+};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Generate text from a prompt
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  resident run \"Once upon a time\"
+  resident run -m Qwen3-0.6B/ \"The capital of France is\" --max-tokens 20
+  resident run -m model.gguf \"A poem:\" --temperature 0.8 --top-p 0.95 --seed 7 --stop $'\\n\\n'
+  resident run -m model.gguf \"Hello\" --require-gpu --report run.json
+
+Without --temperature the most likely token is taken each time. The last line on stderr names the device, the speed,
+the share of the device's bandwidth limit and what left the device.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The text to continue
+    #[arg(default_value = "")]
+    prompt: String,
+    /// Tokens to generate at most
+    #[arg(long, default_value_t = 128, value_name = "T")]
+    max_tokens: u32,
+    /// 0 takes the most likely token; higher is more varied
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f32,
+    /// Only the K most likely tokens; 0 is off
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    top_k: u32,
+    /// Only the most likely tokens that together reach this probability; 1 is off
+    #[arg(long, default_value_t = 1.0, value_name = "P")]
+    top_p: f32,
+    /// Only tokens with at least this share of the most likely one's probability; 0 is off
+    #[arg(long, default_value_t = 0.0, value_name = "P")]
+    min_p: f32,
+    /// Above 1 makes tokens that were there already less likely; 1 is off
+    #[arg(long, default_value_t = 1.0, value_name = "R")]
+    repetition_penalty: f32,
+    /// The same seed gives the same text
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    seed: u64,
+    /// End before this text; may be given several times
+    #[arg(long, value_name = "STR")]
+    stop: Vec<String>,
+    /// Go on after the model's end-of-text token
+    #[arg(long)]
+    ignore_eos: bool,
+    /// Positions to make room for [default: what prompt and --max-tokens need, at most the model's]
+    #[arg(long, value_name = "N")]
+    context: Option<u32>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Write the run report to this file
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Print the run report, text included, instead of streaming the text
+    #[arg(long)]
+    json: bool,
+}
+
+/// A generation as the host saw it.
+struct Outcome {
+    text: String,
+    generated: Generated,
+    interrupted: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<u8> {
+    let start = Instant::now();
+    let interrupt = Interrupt::install()?;
+    let sampling = args.sampling();
+    sampling.check().map_err(|e| Usage(e.to_string()))?;
+    let stops = StopMatcher::new(args.stop.clone()).map_err(|e| Usage(e.to_string()))?;
+    if args.max_tokens == 0 {
+        return Err(Usage("--max-tokens is 0, expected at least 1".into()).into());
+    }
+
+    let open = args.model.open()?;
+    let tokenizer = open.tokenizer()?;
+    let prompt = tokenizer.encode(&args.prompt, true)?;
+    let context = args.context(&open, prompt.len())?;
+    let choice = args.device.choose()?;
+    let mut engine = model::load(&open, &choice, context, false)?;
+    let load = start.elapsed();
+
+    let stop_tokens = if args.ignore_eos { Vec::new() } else { open.eos_ids()? };
+    let request =
+        Request { prompt: &prompt, max_tokens: args.max_tokens, sampling: &sampling, stop_tokens: &stop_tokens };
+    let mut detokenizer = tokenizer.detokenizer(true);
+    detokenizer.skip(&prompt);
+    interrupt.watch();
+    let outcome = generate(&mut engine, &request, detokenizer, stops, !args.json, &interrupt)?;
+
+    let mut report = args.report(&open, &engine, args.device.report(&choice), &outcome);
+    if let Some(timings) = &mut report.timings {
+        timings.load_seconds = load.as_secs_f64();
+        timings.wall_seconds = start.elapsed().as_secs_f64();
+    }
+    report.gates = evaluate(&report, &Thresholds::default());
+    if let Some(path) = &args.report {
+        write_json_atomically(path, &report)?;
+    }
+    if args.json {
+        output::write_json(&report)?;
+    }
+    eprintln!("{}", report.closing_line());
+    Ok(match verdict_of(&report.gates) {
+        _ if outcome.interrupted => exit::INTERRUPTED,
+        Verdict::Fail => exit::GATE,
+        _ => exit::DONE,
+    })
+}
+
+/// Generates, streaming the text to stdout if asked to.
+fn generate(
+    engine: &mut Engine,
+    request: &Request,
+    mut detokenizer: Detokenizer,
+    mut stops: StopMatcher,
+    stream: bool,
+    interrupt: &Interrupt,
+) -> Result<Outcome> {
+    let mut text = String::new();
+    let mut failed = None;
+    let mut emit = |piece: &str| {
+        text.push_str(piece);
+        if stream && !piece.is_empty() {
+            output::write(piece)?;
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    let mut stopped = false;
+    let generated = engine.generate(request, &mut |token| {
+        let released = stops.push(&detokenizer.push(token));
+        stopped = released.stop.is_some();
+        failed = emit(&released.text).err();
+        if stopped || failed.is_some() || interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if let Some(error) = failed {
+        return Err(error.context(format!("after {} tokens", generated.tokens.len())));
+    }
+    if !stopped {
+        let released = stops.push(&detokenizer.finish());
+        emit(&released.text)?;
+        emit(&stops.finish().text)?;
+    }
+    if stream {
+        output::write("\n")?;
+    }
+    Ok(Outcome { text, interrupted: interrupt.is_set(), generated })
+}
+
+impl Args {
+    fn sampling(&self) -> Sampling {
+        Sampling {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            seed: self.seed,
+        }
+    }
+
+    /// Room for prompt and answer, as far as the model goes.
+    fn context(&self, model: &OpenModel, prompt: usize) -> Result<u32> {
+        let longest = model.max_context()?;
+        let limit = self.context.unwrap_or(longest);
+        if limit > longest || limit == 0 {
+            return Err(Usage(format!("--context is {limit}, expected 1 to {longest}, what the model was made for")).into());
+        }
+        if prompt > limit as usize {
+            anyhow::bail!("the prompt has {prompt} tokens, the context holds {limit}; shorten the prompt");
+        }
+        let needed = (prompt as u64 + u64::from(self.max_tokens)).max(1);
+        Ok(self.context.unwrap_or(longest.min(u32::try_from(needed).unwrap_or(longest))))
+    }
+
+    fn report(
+        &self,
+        open: &OpenModel,
+        engine: &Engine,
+        device: resident_ledger::DeviceReport,
+        outcome: &Outcome,
+    ) -> Report {
+        let Outcome { text, generated, .. } = outcome;
+        let mut timings = Timings::default();
+        let decoded = generated.tokens.len().saturating_sub(1) as u64;
+        timings.set_prefill(generated.prompt_tokens, generated.prefill);
+        timings.set_decode(decoded, generated.decode);
+        timings.time_to_first_token_seconds = Some(generated.prefill.as_secs_f64());
+        let limit = Some(engine.bandwidth_limit());
+        let rate = timings.decode_tokens_per_second;
+
+        let mut report = Report::new("run", env!("CARGO_PKG_VERSION"), device, engine.ledger().snapshot());
+        report.model = Some(model::report(open, engine));
+        report.bandwidth = rate.map(|rate| Bandwidth::new(engine.weight_bytes_per_token(), rate, limit));
+        report.timings = Some(timings);
+        report.memory = Some(MemoryReport { device_bytes: engine.memory() });
+        // A NaN among the logits ends the run with an error before there is a report.
+        report.non_finite_outputs = Some(0);
+        report.generation = Some(Generation {
+            prompt_tokens: generated.prompt_tokens,
+            completion_tokens: generated.tokens.len() as u64,
+            produced_tokens: generated.tokens.len() as u64,
+            finish_reason: match generated.finish {
+                FinishReason::Stop => "stop",
+                FinishReason::Length => "length",
+                FinishReason::Context => "context",
+                FinishReason::Caller if outcome.interrupted => "interrupted",
+                FinishReason::Caller => "stop",
+            }
+            .to_owned(),
+            prefill_submits: generated.prefill_submits,
+            prefill_host_waits: generated.prefill_host_waits,
+            seed: Some(self.seed),
+            temperature: Some(self.temperature.into()),
+            top_k: Some(self.top_k.into()),
+            top_p: Some(self.top_p.into()),
+            min_p: Some(self.min_p.into()),
+            repetition_penalty: Some(self.repetition_penalty.into()),
+            text: Some(text.clone()),
+        });
+        report
+    }
+}
+
+/// Ctrl-C: while nothing is being generated it ends the program; then it ends the text after the batch under way.
+struct Interrupt {
+    watched: Arc<AtomicBool>,
+    set: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    fn install() -> Result<Self> {
+        let (watched, set) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let handler = (watched.clone(), set.clone());
+        ctrlc::set_handler(move || {
+            let (watched, set) = &handler;
+            // Nothing runs on the device before the first prompt goes out; a second Ctrl-C is an order.
+            if !watched.load(Ordering::Acquire) || set.swap(true, Ordering::AcqRel) {
+                std::process::exit(i32::from(exit::INTERRUPTED));
+            }
+        })
+        .context("installing the Ctrl-C handler")?;
+        Ok(Self { watched, set })
+    }
+
+    fn watch(&self) {
+        self.watched.store(true, Ordering::Release);
+    }
+
+    fn is_set(&self) -> bool {
+        self.set.load(Ordering::Acquire)
+    }
+}

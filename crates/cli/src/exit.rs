@@ -1,0 +1,40 @@
+//! Exit codes: what a script can tell apart without reading a message.
+
+use resident_engine::EngineError;
+
+/// Done.
+pub(crate) const DONE: u8 = 0;
+/// Something failed at run time.
+const FAILED: u8 = 1;
+/// The command line asks for something that does not exist.
+const USAGE: u8 = 2;
+/// A gate or a verification failed.
+pub(crate) const GATE: u8 = 3;
+/// A GPU was required and there is none.
+const NO_GPU: u8 = 4;
+/// The device was lost.
+const DEVICE_LOST: u8 = 5;
+/// Interrupted, as shells report it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// A wrong argument that only showed itself after parsing.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// The exit code of a failed command.
+pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
+    let runtime = error.chain().find_map(|cause| {
+        cause.downcast_ref::<resident_runtime::Error>().or(match cause.downcast_ref() {
+            Some(EngineError::Runtime(inner)) => Some(inner),
+            _ => None,
+        })
+    });
+    match runtime {
+        Some(resident_runtime::Error::NoGpu(_)) => NO_GPU,
+        Some(resident_runtime::Error::UnknownDevice(_)) => USAGE,
+        Some(error) if error.is_device_lost() => DEVICE_LOST,
+        _ if error.chain().any(|cause| cause.is::<Usage>()) => USAGE,
+        _ => FAILED,
+    }
+}

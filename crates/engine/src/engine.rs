@@ -1,0 +1,237 @@
+//! A model resident on a device, and the mailbox through which rows go there.
+
+use crate::{EngineError, OpenModel};
+use resident_kernels::Slice;
+use resident_kernels::rope_kv::KvType;
+use resident_kernels::step::{NO_SEQUENCE, Row, SequenceParams, SlotHeader};
+use resident_ledger::{Ledger, class};
+use resident_models::checkpoint::DecoderConfig;
+use resident_models::{Handles, Model, Shape, SinkError, StepBuffers, WeightSink};
+use resident_plan::{BufferKind, PlanId};
+use resident_runtime::{Choice, Session, SessionBuilder, Target, Ticket};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Rows of the prefill plans: a short prompt goes through the small one, a long one in chunks of the large one.
+const PREFILL_ROWS: [u32; 2] = [64, 512];
+/// Rows of the plan that returns all logits.
+const SCORE_ROWS: u32 = 64;
+/// The most that the Vulkan crate allocates at once: 4 GiB − 2 MiB.
+const MAX_BUFFER_BYTES: u64 = (4 << 30) - (2 << 20);
+
+/// How a model is made resident.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Positions that the sequence can have.
+    pub context: u32,
+    /// Whether [`Engine::score`] will be called.
+    pub score: bool,
+    /// Where compiled pipelines are kept from run to run.
+    pub pipeline_cache_dir: Option<PathBuf>,
+}
+
+/// A resident model with one sequence.
+pub struct Engine {
+    pub(crate) session: Session,
+    pub(crate) handles: Handles,
+    pub(crate) config: DecoderConfig,
+    pub(crate) context: u32,
+    parameters: u64,
+    weight_bytes: u64,
+    weights_format: String,
+    bandwidth_limit: f64,
+    /// Mailbox slots written so far.
+    loads: u32,
+    /// The submissions whose slots may still be unread, oldest first.
+    unread: VecDeque<Ticket>,
+    /// Tokens that the device has written to the ring so far.
+    pub(crate) ring_head: u32,
+}
+
+/// Loads weights into a session under their ledger class.
+struct Loading<'a>(&'a mut SessionBuilder);
+
+impl WeightSink for Loading<'_> {
+    fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), SinkError> {
+        Ok(self.0.load(slice, bytes, class::WEIGHTS)?)
+    }
+
+    fn write_table(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), SinkError> {
+        Ok(self.0.load(slice, bytes, "tables")?)
+    }
+}
+
+impl Engine {
+    /// Builds the model's program, loads its weights into the chosen device, compiles, records and seals.
+    /// `progress` hears of weight bytes done and in all.
+    ///
+    /// # Errors
+    /// Whatever is wrong with model, device or options.
+    pub fn load(
+        model: &OpenModel,
+        choice: &Choice,
+        options: EngineOptions,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, EngineError> {
+        let EngineOptions { context, score, pipeline_cache_dir } = options;
+        let max_buffer_bytes = match &choice.target {
+            Target::Vulkan(info) => info.limits.max_memory_allocation_bytes.min(MAX_BUFFER_BYTES),
+            Target::Cpu => u64::MAX,
+        };
+        let shape = Shape {
+            context,
+            max_sequences: 1,
+            prefill_rows: PREFILL_ROWS.to_vec(),
+            score_rows: score.then_some(SCORE_ROWS),
+            kv_type: KvType::F32,
+            max_buffer_bytes,
+        };
+        let mut built = Model::build(model.checkpoint(), shape)?;
+        let program = std::mem::take(&mut built.program);
+        let ledger = Arc::new(Ledger::new());
+        let mut builder = SessionBuilder::new(&choice.target, program, ledger, pipeline_cache_dir)?;
+        let weight_bytes = built.weight_bytes();
+        built.load(&mut Loading(&mut builder), &mut |done| progress(done, weight_bytes))?;
+        let bandwidth_limit = builder.measure_read_bandwidth()?;
+        let scores: Vec<_> = built.handles.score.iter().map(|s| (s.logits, "logits")).collect();
+        let session = builder.seal(&scores)?;
+        Ok(Self {
+            session,
+            handles: built.handles.clone(),
+            config: built.config.clone(),
+            context,
+            parameters: built.parameters,
+            weight_bytes,
+            weights_format: built.weights_format(),
+            bandwidth_limit,
+            loads: 0,
+            unread: VecDeque::new(),
+            ring_head: 0,
+        })
+    }
+
+    /// Sizes and constants of the model.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// Positions that the sequence can have.
+    pub fn context(&self) -> u32 {
+        self.context
+    }
+
+    /// Number of parameters.
+    pub fn parameters(&self) -> u64 {
+        self.parameters
+    }
+
+    /// Bytes of the weights on the device.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weight_bytes
+    }
+
+    /// Their format there: `q8_0`, or all of them by share where they are mixed.
+    pub fn weights_format(&self) -> &str {
+        &self.weights_format
+    }
+
+    /// The account book of the run.
+    pub fn ledger(&self) -> &Ledger {
+        self.session.ledger()
+    }
+
+    /// Weight bytes that a decode step reads, by the plan's own account.
+    pub fn weight_bytes_per_token(&self) -> u64 {
+        self.session.program().plan_of(self.handles.decode).cost().weight_bytes
+    }
+
+    /// Bytes a second of a streaming read on this device, measured while loading.
+    pub fn bandwidth_limit(&self) -> f64 {
+        self.bandwidth_limit
+    }
+
+    /// Bytes of the program's buffers by kind.
+    pub fn memory(&self) -> BTreeMap<String, u64> {
+        let program = self.session.program();
+        let kinds = [
+            ("weights", BufferKind::Weight),
+            ("state", BufferKind::State),
+            ("mailbox", BufferKind::Mailbox),
+            ("ring", BufferKind::Ring),
+        ];
+        let arena = program.plans.iter().map(|plan| resident_plan::Arena::of(program, plan).bytes).max();
+        let declared = kinds.map(|(name, kind)| (name.to_owned(), program.bytes_of(kind)));
+        declared.into_iter().chain([("activations".to_owned(), arena.unwrap_or(0))]).collect()
+    }
+
+    /// The text of the decode plan, for people.
+    pub fn display_decode_plan(&self) -> String {
+        self.session.program().display(self.handles.decode).to_string()
+    }
+
+    /// Refuses ids outside the vocabulary and sequences longer than the context.
+    pub(crate) fn check_tokens(&self, ids: &[u32]) -> Result<(), EngineError> {
+        let vocab = self.config.vocab_size;
+        if let Some(index) = ids.iter().position(|id| *id >= vocab) {
+            let id = ids[index];
+            let message = format!("token {index} is {id}, expected less than {vocab}, the size of the vocabulary");
+            return Err(EngineError::Request(message));
+        }
+        if ids.is_empty() {
+            return Err(EngineError::Request("no tokens: the prompt is empty and the model has no token to begin with".into()));
+        }
+        if ids.len() as u64 > u64::from(self.context) {
+            let message = format!("{} tokens are longer than the context of {}", ids.len(), self.context);
+            return Err(EngineError::Request(message));
+        }
+        Ok(())
+    }
+
+    /// Writes `ids` as rows of sequence 0 from `position` on into the next mailbox slot and replays `plan`.
+    pub(crate) fn submit_rows(
+        &mut self,
+        plan: PlanId,
+        ids: &[u32],
+        position: u32,
+        sample_last: bool,
+        params: Option<SequenceParams>,
+    ) -> Result<Ticket, EngineError> {
+        if self.unread.len() == StepBuffers::SLOTS as usize {
+            let oldest = self.unread.pop_front().expect("as many as there are slots");
+            self.session.wait(oldest)?;
+        }
+        let StepBuffers { layout, mailbox, .. } = self.handles.step;
+        let header = SlotHeader {
+            row_count: ids.len() as u32,
+            params_sequence: if params.is_some() { 0 } else { NO_SEQUENCE },
+            reserved: [0; 2],
+        };
+        let rows: Vec<Row> = (position..)
+            .zip(ids)
+            .map(|(position, token)| Row { token: *token, position, sequence: 0, wants_logits: 0 })
+            .collect();
+        let mut slot = bytemuck::bytes_of(&header).to_vec();
+        slot.extend_from_slice(bytemuck::bytes_of(&params.unwrap_or_default()));
+        debug_assert_eq!(slot.len() as u64, layout.slot_rows_offset());
+        slot.extend_from_slice(bytemuck::cast_slice(&rows));
+        if sample_last {
+            // wants_logits is the last word of the last row.
+            let end = slot.len();
+            slot[end - 4..].copy_from_slice(&1u32.to_le_bytes());
+        }
+        let index = u64::from(self.loads % StepBuffers::SLOTS);
+        self.session.write_mailbox(mailbox.at(index * layout.slot_bytes(), slot.len() as u64), &slot, "inputs");
+        self.loads = self.loads.wrapping_add(1);
+        let ticket = self.session.submit(&[plan])?;
+        self.unread.push_back(ticket);
+        Ok(ticket)
+    }
+
+    /// The prefill plan for `tokens` more tokens: the smallest that holds them, else the largest.
+    pub(crate) fn prefill_plan(&self, tokens: usize) -> (u32, PlanId) {
+        let plans = &self.handles.prefill;
+        let fitting = plans.iter().find(|(rows, _)| *rows as usize >= tokens);
+        *fitting.or(plans.last()).expect("a program has prefill plans")
+    }
+}

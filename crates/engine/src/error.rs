@@ -1,0 +1,42 @@
+//! What can go wrong between a request and its answer.
+
+use crate::tokenizer::TokenizerError;
+use resident_models::ModelError;
+use resident_models::checkpoint::CheckpointError;
+
+/// A model that cannot be opened or run, or a request that cannot be met.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The model's files.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The model's tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The device.
+    #[error(transparent)]
+    Runtime(#[from] resident_runtime::Error),
+    /// A request outside what the model or this session can do; names the parameter.
+    #[error("{0}")]
+    Request(String),
+    /// The model computed something that is no number.
+    #[error("the logits after token {position} are not finite; the weights or the driver are at fault ('resident verify' tells)")]
+    NonFinite {
+        /// Position of the token that was fed in.
+        position: u32,
+    },
+    /// A golden file.
+    #[error("{file}: {problem}")]
+    Golden {
+        /// The file.
+        file: String,
+        /// What was found, expected, and the remedy.
+        problem: String,
+    },
+}
+
+impl From<CheckpointError> for EngineError {
+    fn from(error: CheckpointError) -> Self {
+        Self::Model(error.into())
+    }
+}

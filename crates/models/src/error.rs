@@ -1,0 +1,54 @@
+//! What can go wrong between a checkpoint and a program.
+
+use crate::checkpoint::CheckpointError;
+use resident_tensor::DType;
+
+/// A model that cannot be built or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The checkpoint cannot be read, or asks for something that is not done.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// An architecture without a file of its own.
+    #[error("{file}: architecture \"{architecture}\" is not supported (have {have})")]
+    UnknownArchitecture {
+        /// The checkpoint.
+        file: String,
+        /// Its architecture.
+        architecture: String,
+        /// Those that are.
+        have: String,
+    },
+    /// No kernel reads weights of this type.
+    #[error(
+        "{file}: {tensor}: no {op} kernel for {dtype} (have {have}); use a file with weights of one of these types"
+    )]
+    NoKernel {
+        /// The checkpoint.
+        file: String,
+        /// Canonical name.
+        tensor: String,
+        /// What the tensor is needed for.
+        op: String,
+        /// Its type.
+        dtype: DType,
+        /// The types that have kernels.
+        have: String,
+    },
+    /// A weight that no trained model has.
+    #[error("{file}: {tensor}: weight {index} is NaN or infinite; the file is damaged, fetch it again")]
+    NonFinite {
+        /// The checkpoint.
+        file: String,
+        /// Canonical name.
+        tensor: String,
+        /// Which element.
+        index: u64,
+    },
+    /// A context that the model or the request cannot have.
+    #[error("{0}")]
+    Context(String),
+    /// The device refused the weights.
+    #[error(transparent)]
+    Device(Box<dyn std::error::Error + Send + Sync>),
+}

@@ -1,0 +1,116 @@
+//! The parts that plans are made of. Each works on any number of token rows: one builder serves prefill and decode.
+
+use crate::weights::Matrix;
+use resident_kernels::embed::{self, Embed};
+use resident_kernels::linear::{self, Epilogue, Linear};
+use resident_kernels::{Slice, matmul, matvec, rms_norm};
+use resident_plan::PlanBuilder;
+
+/// Rows of f32 activations.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Activation {
+    pub(crate) slice: Slice,
+    /// Values from one row to the next.
+    pub(crate) stride: u32,
+}
+
+impl Activation {
+    /// Room for `rows` rows of `values` values, each at a 16-byte boundary.
+    pub(crate) fn new(plan: &mut PlanBuilder, name: &str, rows: u32, values: u32) -> Self {
+        let stride = values.next_multiple_of(4);
+        let slice = plan.activation_bytes(name, u64::from(rows) * u64::from(stride) * 4);
+        Self { slice, stride }
+    }
+
+    /// The slice from value `first` of the first row on.
+    fn from_value(self, first: u32) -> Slice {
+        let offset = u64::from(first) * 4;
+        self.slice.at(offset, self.slice.bytes - offset)
+    }
+}
+
+/// An RMSNorm.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Norm {
+    pub(crate) weight: Slice,
+    pub(crate) eps: f32,
+}
+
+/// Token rows of a call: how many the plan has room for, and the word that says how many are in use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows {
+    pub(crate) capacity: u32,
+    pub(crate) count: Slice,
+}
+
+/// y = W norm(x), with what the epilogue makes of it. One row goes through matvecs that take the norm along; several
+/// are normalised once and go through matrix products.
+pub(crate) fn linear(
+    plan: &mut PlanBuilder,
+    label: &str,
+    matrix: &Matrix,
+    (x, norm): (Activation, Option<Norm>),
+    rows: Rows,
+    y: Activation,
+    epilogue: Epilogue,
+) {
+    let as_matvec = rows.capacity == 1;
+    let x = match norm {
+        Some(norm) if !as_matvec => {
+            let normed = Activation::new(plan, &format!("{label}.normed"), rows.capacity, x.stride);
+            let params = rms_norm::Params { cols: matrix.cols, stride: x.stride, eps: norm.eps };
+            let bindings = rms_norm::Bindings {
+                x: x.slice,
+                weight: norm.weight,
+                row_count: rows.count,
+                y: normed.slice,
+            };
+            plan.dispatch(format!("{label}.norm"), rms_norm::dispatch(params, rows.capacity, bindings));
+            normed
+        }
+        _ => x,
+    };
+    let norm = norm.filter(|_| as_matvec);
+    for part in &matrix.parts {
+        let layer = Linear {
+            layout: part.layout,
+            x_stride: x.stride,
+            y_stride: y.stride,
+            norm_eps: norm.map(|n| n.eps),
+            epilogue,
+        };
+        let first_value = if epilogue == Epilogue::SiluGated { part.first_row / 2 } else { part.first_row };
+        let mut to = y.from_value(first_value);
+        if as_matvec {
+            // One row: the part's values lie together, so parts need not wait for each other.
+            let values =
+                if epilogue == Epilogue::SiluGated { part.layout.rows / 2 } else { part.layout.rows };
+            to = to.at(0, values * 4);
+        }
+        let bindings = linear::Bindings {
+            weight: part.slice,
+            x: x.slice,
+            norm_weight: norm.map(|n| n.weight),
+            row_count: rows.count,
+            y: to,
+        };
+        let dispatch = if as_matvec { matvec::dispatch } else { matmul::dispatch };
+        plan.dispatch(label, dispatch(&layer, rows.capacity, bindings));
+    }
+}
+
+/// y[r] = table[token of row r] · scale.
+pub(crate) fn embedding(
+    plan: &mut PlanBuilder,
+    table: &Matrix,
+    rows: Rows,
+    step_rows: Slice,
+    scale: f32,
+    y: Activation,
+) {
+    for part in &table.parts {
+        let embed = Embed { layout: part.layout, first_token: part.first_row, y_stride: y.stride, scale };
+        let bindings = embed::Bindings { weight: part.slice, row_count: rows.count, step_rows, y: y.slice };
+        plan.dispatch("embed_tokens", embed::dispatch(&embed, rows.capacity, bindings));
+    }
+}

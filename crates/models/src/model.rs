@@ -1,0 +1,191 @@
+//! A model ready to become resident: program, plans and the weights that fill it.
+
+use crate::checkpoint::{Checkpoint, DecoderConfig};
+use crate::decoder::Table;
+use crate::error::ModelError;
+use crate::weights::{WeightPlan, WeightSink};
+use crate::{llama, qwen3};
+use resident_kernels::Slice;
+use resident_kernels::rope_kv::KvType;
+use resident_kernels::step::{SequenceParams, StepLayout};
+use resident_plan::{BufferKind, PlanId, Program};
+
+/// How large a program is built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// Positions a sequence can have.
+    pub context: u32,
+    /// Sequences that the KV cache has room for.
+    pub max_sequences: u32,
+    /// Rows of the prefill plans, ascending.
+    pub prefill_rows: Vec<u32>,
+    /// Rows of the plan that returns all logits, where it is wanted.
+    pub score_rows: Option<u32>,
+    /// Element type of the KV cache.
+    pub kv_type: KvType,
+    /// The largest buffer that the device allocates.
+    pub max_buffer_bytes: u64,
+}
+
+impl Shape {
+    /// The most rows of any plan.
+    pub(crate) fn max_rows(&self) -> u32 {
+        self.prefill_rows.iter().copied().chain(self.score_rows).max().unwrap_or(1)
+    }
+}
+
+/// The buffers through which host and device talk about steps; see [`resident_kernels::step`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepBuffers {
+    /// Where things lie in `step` and in a mailbox slot.
+    pub layout: StepLayout,
+    /// The step state.
+    pub step: Slice,
+    /// Sampling parameters by sequence.
+    pub sequences: Slice,
+    /// Tokens by sequence and position.
+    pub history: Slice,
+    /// Rows from the host, [`StepBuffers::SLOTS`] slots.
+    pub mailbox: Slice,
+    /// Tokens to the host, [`StepBuffers::RING_TOKENS`] words.
+    pub ring: Slice,
+}
+
+impl StepBuffers {
+    /// Mailbox slots: submissions that may be under way at once.
+    pub const SLOTS: u32 = 4;
+    /// Tokens that the ring holds.
+    pub const RING_TOKENS: u32 = 4096;
+
+    pub(crate) fn declare(program: &mut Program, shape: &Shape) -> Self {
+        let layout = StepLayout { max_rows: shape.max_rows() };
+        let (sequences, context) = (u64::from(shape.max_sequences), u64::from(shape.context));
+        Self {
+            layout,
+            step: program.buffer("step", layout.step_bytes(), BufferKind::State),
+            sequences: program.buffer(
+                "sequences",
+                sequences * size_of::<SequenceParams>() as u64,
+                BufferKind::State,
+            ),
+            history: program.buffer("history", sequences * context * 4, BufferKind::State),
+            mailbox: program.buffer(
+                "mailbox",
+                u64::from(Self::SLOTS) * layout.slot_bytes(),
+                BufferKind::Mailbox,
+            ),
+            ring: program.buffer("ring", u64::from(Self::RING_TOKENS) * 4, BufferKind::Ring),
+        }
+    }
+}
+
+/// The plan that returns all logits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScorePlan {
+    /// Rows it holds.
+    pub rows: u32,
+    /// The plan.
+    pub plan: PlanId,
+    /// f32 (rows, vocab rounded up to 4), after a replay.
+    pub logits: Slice,
+}
+
+/// What a runner of the program needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Handles {
+    /// One token in, the next one out.
+    pub decode: PlanId,
+    /// Prefill plans with their rows, ascending.
+    pub prefill: Vec<(u32, PlanId)>,
+    /// The plan that returns all logits.
+    pub score: Option<ScorePlan>,
+    /// Buffers between host and device.
+    pub step: StepBuffers,
+}
+
+/// A model: its program and how to fill it.
+pub struct Model<'a> {
+    /// Sizes and constants.
+    pub config: DecoderConfig,
+    /// Buffers and plans.
+    pub program: Program,
+    /// The program's entrances.
+    pub handles: Handles,
+    /// Number of parameters.
+    pub parameters: u64,
+    weights: WeightPlan<'a>,
+    tables: Vec<Table>,
+}
+
+/// The context length that a checkpoint was made for.
+pub fn max_context(checkpoint: &Checkpoint) -> Result<u32, ModelError> {
+    Ok(read(checkpoint)?.config.max_position_embeddings)
+}
+
+fn read(checkpoint: &Checkpoint) -> Result<crate::decoder::Decoder, ModelError> {
+    match checkpoint.architecture() {
+        "llama" => llama::read(checkpoint),
+        "qwen3" => qwen3::read(checkpoint),
+        other => Err(ModelError::UnknownArchitecture {
+            file: checkpoint.label().to_owned(),
+            architecture: other.to_owned(),
+            have: "llama, qwen3".to_owned(),
+        }),
+    }
+}
+
+impl<'a> Model<'a> {
+    /// Builds the program of a checkpoint; nothing is read yet but its directory.
+    ///
+    /// # Errors
+    /// Whatever of the checkpoint is not understood, missing or of the wrong shape or type.
+    pub fn build(checkpoint: &'a Checkpoint, shape: Shape) -> Result<Self, ModelError> {
+        let decoder = read(checkpoint)?;
+        let longest = decoder.config.max_position_embeddings;
+        if shape.context > longest {
+            return Err(ModelError::Context(format!(
+                "{}: a context of {} tokens was asked for, the model was made for {longest}",
+                checkpoint.label(),
+                shape.context
+            )));
+        }
+        let mut program = Program::default();
+        let mut weights = WeightPlan::new(checkpoint, shape.max_buffer_bytes);
+        let (resident, tables) = decoder.declare(checkpoint, &mut program, &mut weights, shape.clone())?;
+        let decode = resident.decode_plan(&mut program);
+        let prefill = shape
+            .prefill_rows
+            .iter()
+            .map(|rows| (*rows, resident.prefill_plan(&mut program, *rows)))
+            .collect();
+        let score = shape.score_rows.map(|rows| {
+            let (plan, logits) = resident.score_plan(&mut program, rows);
+            ScorePlan { rows, plan, logits }
+        });
+        let handles = Handles { decode, prefill, score, step: resident.step() };
+        let (config, parameters) = (resident.config().clone(), weights.parameters);
+        Ok(Self { config, program, handles, parameters, weights, tables })
+    }
+
+    /// The weights' format on the device: `q8_0`, or `q8_0 + f16` where a file mixes them, the larger share first.
+    pub fn weights_format(&self) -> String {
+        self.weights.formats()
+    }
+
+    /// Bytes of weights on the device.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weights.bytes()
+    }
+
+    /// Reads, checks and repacks every weight into `weights`, and the tables into `tables`; `progress` hears how many
+    /// weight bytes are done.
+    ///
+    /// # Errors
+    /// Weights that are not finite, and whatever the sink returns.
+    pub fn load(&self, sink: &mut dyn WeightSink, progress: &mut dyn FnMut(u64)) -> Result<(), ModelError> {
+        for table in &self.tables {
+            sink.write_table(table.slice, &table.bytes).map_err(ModelError::Device)?;
+        }
+        self.weights.load(sink, progress)
+    }
+}

@@ -1,0 +1,180 @@
+//! A program on a Vulkan device: buffers by kind, plans recorded once with exact barriers, replays.
+
+use crate::Error;
+use resident_kernels::{Dispatch, Slice};
+use resident_ledger::Ledger;
+use resident_plan::{Arena, BufferKind, Plan, PlanId, Program, barriers};
+use resident_vulkan::{
+    Buffer, Device, DeviceInfo, Memory, Options, PipelineSpec, Readback, Recording, Ticket,
+};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub(crate) struct GpuBuilder {
+    device: Device,
+    /// One a program buffer; activations have none, they lie in `arena`.
+    buffers: Vec<Option<Buffer>>,
+    arena: Option<Buffer>,
+}
+
+impl GpuBuilder {
+    pub(crate) fn new(
+        info: &DeviceInfo,
+        program: &Program,
+        ledger: &Arc<Ledger>,
+        pipeline_cache_dir: Option<PathBuf>,
+    ) -> Result<Self, Error> {
+        let options = Options { pipeline_cache_dir, ..Options::default() };
+        let device = Device::open(info, ledger.clone(), options)?;
+        let mut buffers = Vec::with_capacity(program.buffers.len());
+        for declared in &program.buffers {
+            let memory = match declared.kind {
+                BufferKind::Activation => {
+                    buffers.push(None);
+                    continue;
+                }
+                BufferKind::Weight | BufferKind::State => Memory::Device,
+                BufferKind::Mailbox => Memory::MappedUpload,
+                BufferKind::Ring => Memory::Mapped,
+            };
+            let buffer = device.allocate(&declared.name, declared.bytes, memory)?;
+            if declared.kind == BufferKind::State {
+                device.fill(&buffer, 0, declared.bytes, 0)?;
+            }
+            buffers.push(Some(buffer));
+        }
+        let arena_bytes = program.plans.iter().map(|plan| Arena::of(program, plan).bytes).max().unwrap_or(0);
+        let arena = (arena_bytes > 0)
+            .then(|| device.allocate("activations", arena_bytes, Memory::Device))
+            .transpose()?;
+        Ok(Self { device, buffers, arena })
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub(crate) fn load(&self, to: Slice, bytes: &[u8], class: &'static str) -> Result<(), Error> {
+        let buffer = self.buffers[to.buffer.0 as usize].as_ref().expect("activations are not loaded");
+        Ok(self.device.upload(buffer, to.offset_bytes, bytes, class)?)
+    }
+
+    pub(crate) fn seal(
+        self,
+        program: &Program,
+        readbacks: &[(Slice, &'static str)],
+    ) -> Result<GpuExecutor, Error> {
+        let recordings =
+            program.plans.iter().map(|plan| self.record(program, plan)).collect::<Result<Vec<_>, _>>()?;
+        let declared = readbacks.iter().map(|(slice, class)| {
+            let buffer =
+                self.buffers[slice.buffer.0 as usize].as_ref().expect("activations are not read back");
+            Ok((*slice, self.device.declare_readback(buffer, slice.offset_bytes, slice.bytes, class)?))
+        });
+        let readbacks = declared.collect::<Result<Vec<_>, Error>>()?;
+        self.device.seal()?;
+        Ok(GpuExecutor { device: self.device, buffers: self.buffers, recordings, readbacks })
+    }
+
+    fn record(&self, program: &Program, plan: &Plan) -> Result<Recording, Error> {
+        let arena = Arena::of(program, plan);
+        let address = |slice: Slice| match arena.offset(slice.buffer) {
+            Some(offset) => {
+                self.arena.as_ref().expect("a plan with activations has an arena").address()
+                    + offset
+                    + slice.offset_bytes
+            }
+            None => {
+                self.buffers[slice.buffer.0 as usize].as_ref().expect("not an activation").address()
+                    + slice.offset_bytes
+            }
+        };
+        let mut prepared = Vec::with_capacity(plan.steps.len());
+        for (step, barrier) in plan.steps.iter().zip(barriers(plan, &arena)) {
+            let push = step.dispatch.push_constants(address);
+            let (pipeline, groups) = pipeline(&self.device, &step.dispatch, push.len())?;
+            prepared.push((barrier, pipeline, push, groups));
+        }
+        let writes_ring = plan.steps.iter().flat_map(|s| &s.dispatch.bindings).any(|b| {
+            b.access.writes()
+                && b.slice.is_some_and(|s| program.declaration(s.buffer).kind == BufferKind::Ring)
+        });
+        let recording = self.device.record(&plan.name, |recorder| {
+            for (barrier, pipeline, push, groups) in &prepared {
+                if *barrier {
+                    recorder.barrier();
+                }
+                recorder.dispatch(pipeline, push, *groups);
+            }
+            if writes_ring {
+                recorder.host_barrier();
+            }
+        })?;
+        Ok(recording)
+    }
+}
+
+/// The pipeline of a call and its workgroup counts on this device.
+pub(crate) fn pipeline(
+    device: &Device,
+    dispatch: &Dispatch,
+    push_bytes: usize,
+) -> Result<(resident_vulkan::Pipeline, [u32; 3]), Error> {
+    let features = &device.info().features;
+    // Where the size can vary from launch to launch it is pinned, since grids are counted in subgroups.
+    let pinned = (features.subgroup_size_control && features.min_subgroup_size < features.max_subgroup_size)
+        .then_some(features.subgroup_size);
+    let pipeline = device.pipeline(&PipelineSpec {
+        name: dispatch.kernel.name,
+        spirv: dispatch.kernel.spirv,
+        push_bytes: push_bytes as u32,
+        specialization: &dispatch.specialization,
+        required_subgroup_size: pinned,
+        full_subgroups: features.compute_full_subgroups,
+    })?;
+    Ok((pipeline, dispatch.grid.groups(dispatch.local_size(), features.subgroup_size)))
+}
+
+pub(crate) struct GpuExecutor {
+    device: Device,
+    buffers: Vec<Option<Buffer>>,
+    recordings: Vec<Recording>,
+    readbacks: Vec<(Slice, Readback)>,
+}
+
+impl GpuExecutor {
+    fn buffer(&self, slice: Slice) -> &Buffer {
+        self.buffers[slice.buffer.0 as usize].as_ref().expect("not an activation")
+    }
+
+    pub(crate) fn write_mailbox(&self, to: Slice, bytes: &[u8], class: &str) {
+        self.buffer(to).write(to.offset_bytes, bytes, class);
+    }
+
+    pub(crate) fn submit(&self, plans: &[PlanId]) -> Result<Ticket, Error> {
+        let recordings: Vec<&Recording> = plans.iter().map(|plan| &self.recordings[plan.0]).collect();
+        Ok(self.device.submit(&recordings)?)
+    }
+
+    pub(crate) fn wait(&self, ticket: Ticket) -> Result<(), Error> {
+        Ok(self.device.wait(ticket)?)
+    }
+
+    pub(crate) fn wait_idle(&self) -> Result<(), Error> {
+        Ok(self.device.wait_idle()?)
+    }
+
+    pub(crate) fn read_ring(&self, from: Slice, out: &mut [u32], class: &str) {
+        let mut bytes = vec![0; out.len() * 4];
+        self.buffer(from).read(from.offset_bytes, &mut bytes, class);
+        for (word, bytes) in out.iter_mut().zip(bytes.chunks_exact(4)) {
+            *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+    }
+
+    pub(crate) fn readback(&mut self, from: Slice) -> Result<Vec<u8>, Error> {
+        let declared = self.readbacks.iter().find(|(slice, _)| *slice == from);
+        let (_, readback) = declared.expect("a readback is declared before the seal");
+        Ok(readback.run()?)
+    }
+}

@@ -1,0 +1,193 @@
+//! A program resident on a device: first built (allocate, load, compile, record), then sealed and replayed.
+
+use crate::cpu::CpuExecutor;
+use crate::gpu::{GpuBuilder, GpuExecutor};
+use crate::{Error, Target};
+use resident_kernels::Slice;
+use resident_ledger::Ledger;
+use resident_plan::{BufferKind, PlanId, Program};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Work handed to the device; [`Session::wait`] waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(pub(crate) Option<resident_vulkan::Ticket>);
+
+/// A session before the seal.
+pub struct SessionBuilder {
+    program: Arc<Program>,
+    ledger: Arc<Ledger>,
+    executor: Builder,
+}
+
+enum Builder {
+    Gpu(Box<GpuBuilder>),
+    Cpu(CpuExecutor),
+}
+
+impl SessionBuilder {
+    /// Opens the device and allocates every buffer of the program, zeroed.
+    ///
+    /// # Errors
+    /// Out of memory, a device that cannot be opened.
+    pub fn new(
+        target: &Target,
+        program: Program,
+        ledger: Arc<Ledger>,
+        pipeline_cache_dir: Option<PathBuf>,
+    ) -> Result<Self, Error> {
+        let program = Arc::new(program);
+        let executor = match target {
+            Target::Cpu => Builder::Cpu(CpuExecutor::new(&program, ledger.clone())),
+            Target::Vulkan(info) => {
+                Builder::Gpu(Box::new(GpuBuilder::new(info, &program, &ledger, pipeline_cache_dir)?))
+            }
+        };
+        Ok(Self { program, ledger, executor })
+    }
+
+    /// Writes `bytes` to the slice's beginning, counted under `class`. Returns before the device has them.
+    ///
+    /// # Errors
+    /// Device errors.
+    ///
+    /// # Panics
+    /// If `bytes` are more than the slice.
+    pub fn load(&mut self, to: Slice, bytes: &[u8], class: &'static str) -> Result<(), Error> {
+        assert!(bytes.len() as u64 <= to.bytes, "load of {} bytes into {}", bytes.len(), to.bytes);
+        match &mut self.executor {
+            Builder::Gpu(gpu) => gpu.load(to, bytes, class),
+            Builder::Cpu(cpu) => {
+                cpu.load(to, bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// Measures how fast this device streams memory, before the seal; see [`crate::read_bandwidth`].
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn measure_read_bandwidth(&mut self) -> Result<f64, Error> {
+        match &mut self.executor {
+            Builder::Gpu(gpu) => crate::bandwidth::of_device(gpu.device()),
+            Builder::Cpu(_) => Ok(crate::read_bandwidth()),
+        }
+    }
+
+    /// Compiles and records every plan, prepares the readback of `readbacks` (name the class of each), and seals:
+    /// from here on nothing is allocated, compiled or recorded.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn seal(self, readbacks: &[(Slice, &'static str)]) -> Result<Session, Error> {
+        let Self { program, ledger, executor } = self;
+        let executor = match executor {
+            Builder::Gpu(gpu) => Executor::Gpu(Box::new(gpu.seal(&program, readbacks)?)),
+            Builder::Cpu(cpu) => {
+                ledger.seal();
+                Executor::Cpu(cpu)
+            }
+        };
+        Ok(Session { program, ledger, executor })
+    }
+}
+
+/// A sealed program on its device.
+pub struct Session {
+    program: Arc<Program>,
+    ledger: Arc<Ledger>,
+    executor: Executor,
+}
+
+enum Executor {
+    Gpu(Box<GpuExecutor>),
+    Cpu(CpuExecutor),
+}
+
+impl Session {
+    /// The program.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The account book of the run.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// Writes into a mailbox, counted under `class`. The next submission reads it.
+    ///
+    /// # Panics
+    /// If the slice is of another kind of buffer.
+    pub fn write_mailbox(&self, to: Slice, bytes: &[u8], class: &'static str) {
+        assert_eq!(self.program.declaration(to.buffer).kind, BufferKind::Mailbox);
+        match &self.executor {
+            Executor::Gpu(gpu) => gpu.write_mailbox(to, bytes, class),
+            Executor::Cpu(cpu) => cpu.load(to, bytes),
+        }
+    }
+
+    /// Replays plans in order, in one submission. The CPU device runs them before it returns.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn submit(&mut self, plans: &[PlanId]) -> Result<Ticket, Error> {
+        match &mut self.executor {
+            Executor::Gpu(gpu) => Ok(Ticket(Some(gpu.submit(plans)?))),
+            Executor::Cpu(cpu) => {
+                plans.iter().for_each(|plan| cpu.run(self.program.plan_of(*plan)));
+                Ok(Ticket(None))
+            }
+        }
+    }
+
+    /// Blocks until the submission is done.
+    ///
+    /// # Errors
+    /// Device lost, or a device that does not finish.
+    pub fn wait(&self, ticket: Ticket) -> Result<(), Error> {
+        match (&self.executor, ticket.0) {
+            (Executor::Gpu(gpu), Some(ticket)) => gpu.wait(ticket),
+            _ => Ok(()),
+        }
+    }
+
+    /// Words `first .. first + out.len()` of a ring, counted under `class`. Wait for the submission that wrote them first.
+    ///
+    /// # Panics
+    /// If the slice is of another kind of buffer.
+    pub fn read_ring(&self, ring: Slice, first: u64, out: &mut [u32], class: &'static str) {
+        assert_eq!(self.program.declaration(ring.buffer).kind, BufferKind::Ring);
+        let slice = ring.at(first * 4, out.len() as u64 * 4);
+        match &self.executor {
+            Executor::Gpu(gpu) => gpu.read_ring(slice, out, class),
+            Executor::Cpu(cpu) => out.copy_from_slice(&cpu.memory().read::<u32>(slice)),
+        }
+    }
+
+    /// The bytes of a slice that was declared to [`SessionBuilder::seal`], after all submitted work.
+    ///
+    /// # Errors
+    /// Device errors.
+    ///
+    /// # Panics
+    /// If it was not declared.
+    pub fn readback(&mut self, from: Slice) -> Result<Vec<u8>, Error> {
+        match &mut self.executor {
+            Executor::Gpu(gpu) => gpu.readback(from),
+            Executor::Cpu(cpu) => Ok(cpu.memory().read::<u8>(from).to_vec()),
+        }
+    }
+
+    /// Blocks until the device is idle.
+    ///
+    /// # Errors
+    /// Device lost.
+    pub fn wait_idle(&self) -> Result<(), Error> {
+        match &self.executor {
+            Executor::Gpu(gpu) => gpu.wait_idle(),
+            Executor::Cpu(_) => Ok(()),
+        }
+    }
+}
