@@ -1,4 +1,4 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#include "common.glsl"
-void main() {}
+#define KV_F16
+#include "attention.glsl"

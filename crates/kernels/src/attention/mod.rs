@@ -103,7 +103,9 @@ impl Attention {
 
     /// Bytes of `partials` for up to `rows` rows; 0 with one split.
     pub fn partial_bytes(&self, rows: u32) -> u64 {
-        let values = u64::from(self.heads) * u64::from(self.cache.head_dim + 2);
+        // The zero-padded sums of a head, then a quad with its maximum and total.
+        let padded = self.cache.words() * self.cache.dtype.values_per_word() + 4;
+        let values = u64::from(self.heads) * u64::from(padded);
         if self.splits == 1 { 0 } else { u64::from(rows) * u64::from(MAX_PARTS) * values * 4 }
     }
 

@@ -25,7 +25,7 @@ fn check(max_rows: u32, rows: u32, wanted: u32, params_sequence: u32, loads: u32
     slot[layout.slot_rows_offset() as usize..][..16 * max_rows as usize]
         .copy_from_slice(bytemuck::cast_slice(&all));
 
-    let mut step = vec![0xffff_dead; layout.step_bytes() as usize / 4];
+    let mut step = vec![0xffff_deadu32; layout.step_bytes() as usize / 4];
     let header = Header { row_count: 77, logit_count: 78, ring_head: 79, loads };
     step[..4].copy_from_slice(bytemuck::cast_slice(&[header]));
     let step = case.values(&step);
@@ -45,7 +45,10 @@ fn check(max_rows: u32, rows: u32, wanted: u32, params_sequence: u32, loads: u32
     let part = |slice: Slice| &words[slice.offset_bytes as usize / 4..][..slice.bytes as usize / 4];
     assert_eq!(part(layout.logit_rows(step))[..logit_rows.len()], logit_rows);
     assert!(part(layout.logit_rows(step))[logit_rows.len()..].iter().all(|w| *w == 0xffff_dead));
-    assert_eq!(part(layout.rows(step))[..4 * rows as usize], bytemuck::cast_slice(&all)[..4 * rows as usize]);
+    assert_eq!(
+        part(layout.rows(step))[..4 * rows as usize],
+        bytemuck::cast_slice::<_, u32>(&all)[..4 * rows as usize]
+    );
     let history = case.reference_words(&call, bindings.history);
     for row in &all[..rows as usize] {
         assert_eq!(history[(row.sequence * CONTEXT + row.position) as usize], row.token);
