@@ -8,9 +8,9 @@ use tokenizers::{
 use super::SpecialText;
 use super::error::{Origin, TokenizerError};
 
-/// Beyond this many whitespace characters in a row the regex engine gives up inside a pre-tokenizer, which then splits wrongly
-/// without a word.
-const MAX_WHITESPACE_RUN: usize = 500_000;
+/// The regex engine gives up on a match of a million characters, and the library then leaves the rest of the
+/// text in one piece without a word. No honest pre-tokenizer makes pieces this long.
+const MAX_PIECE_BYTES: usize = 1_000_000;
 
 /// The parts, whichever file they come from.
 pub(super) struct BytePairParts {
@@ -31,6 +31,7 @@ pub(super) struct BytePair {
     tokenizer: tokenizers::Tokenizer,
     /// The added tokens without the special ones.
     plain_tokens: AddedVocabulary,
+    cuts_by_regex: bool,
 }
 
 impl BytePair {
@@ -53,6 +54,7 @@ impl BytePair {
         })?;
         let mut tokenizer = tokenizers::Tokenizer::new(model);
         tokenizer.with_normalizer(parts.normalizer);
+        let cuts_by_regex = parts.pre_tokenizer.as_ref().is_some_and(uses_regex);
         tokenizer.with_pre_tokenizer(parts.pre_tokenizer);
         let (ids, tokens): (Vec<u32>, Vec<AddedToken>) = parts.added_tokens.into_iter().unzip();
         tokenizer.add_tokens(&tokens);
@@ -71,14 +73,10 @@ impl BytePair {
         }
         let mut plain_tokens = tokenizer.get_added_vocabulary().clone();
         plain_tokens.set_encode_special_tokens(true);
-        Ok(Self { tokenizer, plain_tokens })
+        Ok(Self { tokenizer, plain_tokens, cuts_by_regex })
     }
 
     pub(super) fn encode(&self, text: &str, special: SpecialText) -> Result<Vec<u32>, TokenizerError> {
-        if longest_whitespace_run(text) > MAX_WHITESPACE_RUN {
-            let reason = format!("more than {MAX_WHITESPACE_RUN} whitespace characters in a row");
-            return Err(TokenizerError::Text { reason });
-        }
         self.run(text, special).map_err(|error| TokenizerError::Text { reason: error.to_string() })
     }
 
@@ -92,7 +90,12 @@ impl BytePair {
         if let Some(pre_tokenizer) = self.tokenizer.get_pre_tokenizer() {
             pre_tokenizer.pre_tokenize(&mut splits)?;
         }
-        splits.tokenize(|split| self.tokenizer.get_model().tokenize(split.get()))?;
+        splits.tokenize(|split| {
+            if self.cuts_by_regex && split.get().len() >= MAX_PIECE_BYTES {
+                return Err(format!("{MAX_PIECE_BYTES} bytes in a row without a place to cut").into());
+            }
+            self.tokenizer.get_model().tokenize(split.get())
+        })?;
         Ok(splits.into_encoding(None, 0, OffsetType::None)?.get_ids().to_vec())
     }
 
@@ -101,7 +104,11 @@ impl BytePair {
     }
 }
 
-fn longest_whitespace_run(text: &str) -> usize {
-    let runs = text.split(|character: char| !character.is_whitespace());
-    runs.map(str::len).max().unwrap_or(0)
+fn uses_regex(pre_tokenizer: &PreTokenizerWrapper) -> bool {
+    match pre_tokenizer {
+        PreTokenizerWrapper::Sequence(steps) => steps.as_ref().iter().any(uses_regex),
+        PreTokenizerWrapper::ByteLevel(byte_level) => byte_level.use_regex,
+        PreTokenizerWrapper::Split(_) => true,
+        _ => false,
+    }
 }

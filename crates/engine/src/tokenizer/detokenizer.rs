@@ -6,8 +6,8 @@ use super::vocabulary::Vocabulary;
 
 /// Turns a stream of token ids into text as soon as whole characters are there.
 ///
-/// What the calls return, joined, is what [`Tokenizer::decode`](super::Tokenizer::decode) says of all the ids at once. Bytes that are
-/// no UTF-8 become U+FFFD. Between calls it holds at most three bytes.
+/// What the calls return, joined, is what [`Tokenizer::decode`](super::Tokenizer::decode) says of all the ids
+/// at once. Bytes that are no UTF-8 become U+FFFD. Between calls it holds at most three bytes.
 #[derive(Debug, Clone)]
 pub struct Detokenizer {
     vocabulary: Arc<Vocabulary>,
@@ -24,14 +24,16 @@ impl Detokenizer {
         Self { vocabulary, skip_special, drop_space, partial: Vec::new() }
     }
 
-    /// Takes the next id and returns the characters that it completes. An id that the vocabulary lacks has no text.
+    /// Takes the next id and returns the characters that it completes. An id that the vocabulary lacks has no
+    /// text.
     pub fn push(&mut self, id: u32) -> String {
         let mut text = String::new();
         self.push_onto(id, &mut text);
         text
     }
 
-    /// Takes the ids that came before, a prompt say, and returns nothing: the text that follows is then a continuation.
+    /// Takes the ids that came before, a prompt say, and returns nothing: the text that follows is then a
+    /// continuation.
     pub fn skip(&mut self, ids: &[u32]) {
         let mut text = String::new();
         for &id in ids {

@@ -1,10 +1,10 @@
-//! A model's folder: `tokenizer.json` or `tokenizer.model`, and what `tokenizer_config.json` says about bos and eos.
+//! A model's folder: `tokenizer.json` or `tokenizer.model`, and what `tokenizer_config.json` says about bos
+//! and eos.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
-use tokenizers::AddedToken;
 
 use super::error::{Origin, TokenizerError};
 use super::json::JsonObject;
@@ -34,11 +34,26 @@ pub(super) struct TokenizerConfig {
     eos_token: Option<TokenName>,
     unk_token: Option<TokenName>,
     pad_token: Option<TokenName>,
-    /// Of SentencePiece models: false puts the leading space only before the text, not after every special token too.
+    /// Of SentencePiece models: false puts the leading space only before the text, not after every special
+    /// token too.
     pub(super) legacy: Option<bool>,
     pub(super) add_prefix_space: Option<bool>,
     /// Tokens that `tokenizer.model` does not know, or knows without saying that they are special.
     pub(super) added_tokens: BTreeMap<u32, AddedToken>,
+}
+
+/// An entry of `added_tokens_decoder`.
+#[derive(Deserialize)]
+pub(super) struct AddedToken {
+    pub(super) content: String,
+    #[serde(default)]
+    pub(super) special: bool,
+    #[serde(default)]
+    pub(super) lstrip: bool,
+    #[serde(default)]
+    pub(super) rstrip: bool,
+    #[serde(default)]
+    pub(super) single_word: bool,
 }
 
 #[derive(Deserialize)]

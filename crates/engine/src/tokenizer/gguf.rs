@@ -12,7 +12,8 @@ use super::sentencepiece::{self, Piece, PieceKind, SentencePiece, SpacePrefix, S
 use super::vocabulary::{Spelling, Vocabulary, byte_token, require_byte_alphabet};
 use super::{Encoder, Frame, NamedTokens, Tokenizer};
 
-/// The metadata that describes a tokenizer, as it stands in the file. Each field is the key `tokenizer.ggml.<field>` unless said otherwise.
+/// The metadata that describes a tokenizer, as it stands in the file. Each field is the key
+/// `tokenizer.ggml.<field>` unless said otherwise.
 #[derive(Debug, Clone, Default)]
 pub struct GgufVocabulary {
     /// `gpt2` for byte-level BPE, `llama` for SentencePiece BPE.

@@ -1,7 +1,7 @@
 //! `tokenizer.json`, the file of Hugging Face's tokenizers library, for byte-pair models.
 //!
-//! Every part is read here and refused by name when it is not one of those listed: the library panics on some broken files and
-//! ignores some keys.
+//! Every part is read here and refused by name when it is not one of those listed: the library panics on some
+//! broken files and ignores some keys.
 
 use std::collections::BTreeMap;
 use std::path::Path;

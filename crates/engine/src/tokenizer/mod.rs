@@ -1,8 +1,9 @@
 //! Text to token ids and back, for the vocabularies that models come with.
 //!
-//! Two encoders: merge-ranked BPE from Hugging Face's `tokenizers` ([`byte_pair`]), and SentencePiece's score-driven BPE, our own loop
-//! ([`sentencepiece`]), because merges generated from scores differ from it on repetitive text. The way back is one for both: every id has
-//! bytes ([`vocabulary`]), and [`Detokenizer`] joins them to characters.
+//! Two encoders: merge-ranked BPE from Hugging Face's `tokenizers` (`byte_pair`), and SentencePiece's score-driven
+//! BPE, our own loop (`sentencepiece`): pieces of equal score join from the left, which no ranks can say, and it
+//! needs no list of merges. The way back is one for both: every id has bytes (`vocabulary`), and [`Detokenizer`]
+//! joins them to characters.
 
 mod byte_pair;
 mod detokenizer;
@@ -68,8 +69,8 @@ struct NamedTokens {
 impl Tokenizer {
     /// Loads `tokenizer.json`, or without one `tokenizer.model`, together with `tokenizer_config.json`.
     ///
-    /// Where `tokenizer_config.json` says nothing about bos and eos, the post-processor of `tokenizer.json` decides, and for
-    /// `tokenizer.model` a bos is added.
+    /// Where `tokenizer_config.json` says nothing about bos and eos, the post-processor of `tokenizer.json`
+    /// decides, and for `tokenizer.model` a bos is added.
     pub fn from_folder(folder: &Path) -> Result<Self, TokenizerError> {
         folder::load(folder)
     }
@@ -86,8 +87,8 @@ impl Tokenizer {
         self.encode_with(text, add_special, SpecialText::Parsed)
     }
 
-    /// As [`encode`](Self::encode), but special tokens written out in the text are ordinary text: for input that
-    /// must not control the model. SentencePiece's own library reads every text like this.
+    /// As [`encode`](Self::encode), but special tokens written out in the text are ordinary text: for input
+    /// that must not control the model. SentencePiece's own library reads every text like this.
     pub fn encode_plain(&self, text: &str, add_special: bool) -> Result<Vec<u32>, TokenizerError> {
         self.encode_with(text, add_special, SpecialText::Plain)
     }
@@ -185,7 +186,8 @@ impl fmt::Debug for Tokenizer {
 }
 
 impl Frame {
-    /// Obeys `add_bos_token` and `add_eos_token` where they are given; `place` turns one of these names into the file's key.
+    /// Obeys `add_bos_token` and `add_eos_token` where they are given; `place` turns one of these names into
+    /// the file's key.
     fn obey(
         &mut self,
         origin: &Origin,

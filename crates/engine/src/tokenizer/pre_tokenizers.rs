@@ -1,7 +1,8 @@
-//! The pre-tokenizers that GGUF files name in `tokenizer.ggml.pre`: regular expressions that cut a text before merging.
+//! The pre-tokenizers that GGUF files name in `tokenizer.ggml.pre`: regular expressions that cut a text
+//! before merging.
 //!
-//! A GGUF file holds no expression, only the name; what a name means is set by the families' own tokenizer.json files and, for
-//! `default`, by llama.cpp.
+//! A GGUF file holds no expression, only the name; what a name means is set by the families' own
+//! tokenizer.json files and, for `default`, by llama.cpp.
 
 use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;

@@ -4,7 +4,8 @@ use super::error::TokenizerError;
 
 /// Cuts streamed text at the first stop string, and holds back what may be the beginning of one.
 ///
-/// However the text is cut into pieces, what comes out is the text up to the first position at which any of the stop strings begins.
+/// However the text is cut into pieces, what comes out is the text up to the first position at which any of
+/// the stop strings begins.
 #[derive(Debug, Clone)]
 pub struct StopMatcher {
     stops: Vec<String>,
@@ -31,7 +32,8 @@ impl StopMatcher {
         }
     }
 
-    /// Takes the next piece of text and returns what is certain by now. After a stop nothing comes out any more.
+    /// Takes the next piece of text and returns what is certain by now. After a stop nothing comes out any
+    /// more.
     pub fn push(&mut self, piece: &str) -> Released {
         if self.stopped.is_some() {
             return self.release(0);

@@ -1,4 +1,5 @@
-//! The tokenizer against ids from Hugging Face's tokenizers, SentencePiece and llama.cpp, and against broken files.
+//! The tokenizer against ids from Hugging Face's tokenizers, SentencePiece and llama.cpp, and against broken
+//! files.
 
 mod agreement;
 mod gguf_file;

@@ -235,7 +235,8 @@ fn gguf_with_a_wrong_value() {
     refused_gguf("llama", |v| v.token_types.fill(1), &["unknown"]);
 }
 
-/// A minimal `tokenizer.model`, written by hand: pieces, trainer_spec with BPE, normalizer_spec without a table.
+/// A minimal `tokenizer.model`, written by hand: pieces, trainer_spec with BPE, normalizer_spec without a
+/// table.
 fn sentencepiece_model(trainer_spec: &[u8], normalizer_spec: &[u8]) -> Vec<u8> {
     let field = |tag: u8, bytes: &[u8]| [&[tag, u8::try_from(bytes.len()).unwrap()], bytes].concat();
     let piece = |text: &str, score: f32, kind: u8| {
@@ -295,8 +296,12 @@ fn tokenizer_model_with_a_wrong_value() {
 #[test]
 fn a_text_beyond_the_regex_engine_is_refused() {
     let tokenizer = Tokenizer::from_gguf(gguf("gpt2")).unwrap();
-    let error = tokenizer.encode(&" ".repeat(2_000_000), false).unwrap_err().to_string();
-    assert!(error.contains("whitespace"), "{error}");
+    for stretch in [" ", "\n", "h", "!", "é"] {
+        let text = format!("he{}he he", stretch.repeat(1_100_000));
+        let error = tokenizer.encode(&text, false).unwrap_err().to_string();
+        assert!(error.contains("without a place to cut"), "{error}");
+    }
+    assert_eq!(tokenizer.encode(&"he ".repeat(1_000_000), false).unwrap().len(), 2_000_000);
 }
 
 /// Loads and, where that works, uses a damaged file.

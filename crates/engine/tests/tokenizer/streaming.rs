@@ -23,7 +23,8 @@ fn tokenizers() -> Vec<(&'static str, Tokenizer)> {
 fn decoding_gives_the_text_back() {
     for (name, tokenizer) in tokenizers() {
         for text in TEXTS {
-            // Text that names special tokens, composed characters (NFC) and a written-out ▁ do not come back as they were.
+            // Text that names special tokens, composed characters (NFC) and a written-out ▁ do not come back
+            // as they were.
             let composed = name == "qwen3" && text.contains('\u{301}');
             let written = text.contains('▁') && matches!(name, "llama2" | "stories");
             let special = text.contains("<s>") || text.contains("<|");

@@ -1,5 +1,5 @@
-//! The merge loop of SentencePiece: of all neighbours whose joined text is a piece, those with the best score join first; of equals,
-//! the leftmost.
+//! The merge loop of SentencePiece: of all neighbours whose joined text is a piece, those with the best score
+//! join first; of equals, the leftmost.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
@@ -126,7 +126,8 @@ struct Merging<'m, 't> {
     text: &'t str,
     symbols: Vec<Symbol>,
     queue: BinaryHeap<Pair>,
-    /// Unused pieces that were proposed, with the length of their left part: in the end they fall apart again.
+    /// Unused pieces that were proposed, with the length of their left part: in the end they fall apart
+    /// again.
     unused: HashMap<&'t str, usize>,
 }
 

@@ -1,4 +1,5 @@
-//! SentencePiece's byte-pair models: spaces become `▁`, the best-scored neighbours merge, unknown characters fall to bytes.
+//! SentencePiece's byte-pair models: spaces become `▁`, the best-scored neighbours merge, unknown characters
+//! fall to bytes.
 
 mod merge;
 mod model_file;
@@ -24,7 +25,8 @@ pub(super) struct Piece {
     pub(super) kind: PieceKind,
 }
 
-/// What an entry is for. The numbers are those of `tokenizer.model` and of GGUF's `tokenizer.ggml.token_type`.
+/// What an entry is for. The numbers are those of `tokenizer.model` and of GGUF's
+/// `tokenizer.ggml.token_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PieceKind {
     Normal = 1,
@@ -51,8 +53,9 @@ pub(super) struct SentencePiece {
     merger: Merger,
     /// Special and user-defined tokens, found in the raw text: the text after one begins anew.
     ///
-    /// The SentencePiece library itself looks for user-defined ones after it has replaced the spaces, and for no
-    /// special ones; Hugging Face and llama.cpp do it like this, and models are trained and used with them.
+    /// The SentencePiece library itself looks for user-defined ones after it has replaced the spaces, and for
+    /// no special ones; Hugging Face and llama.cpp do it like this, and models are trained and used with
+    /// them.
     special_and_user_defined: Splitter,
     user_defined: Splitter,
     spaces: Spaces,

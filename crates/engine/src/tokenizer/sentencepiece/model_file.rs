@@ -162,7 +162,8 @@ fn text(message: &Message, bytes: &[u8]) -> Result<String, TokenizerError> {
     String::from_utf8(bytes.into()).map_err(|error| message.broken(error.to_string()))
 }
 
-/// Gives the tokens of `added_tokens_decoder` their ids: names for pieces that are there, or new ones after the last.
+/// Gives the tokens of `added_tokens_decoder` their ids: names for pieces that are there, or new ones after
+/// the last.
 fn add_tokens(pieces: &mut Vec<Piece>, config: &TokenizerConfig) -> Result<(), TokenizerError> {
     let key = "added_tokens_decoder";
     for (&id, token) in &config.added_tokens {

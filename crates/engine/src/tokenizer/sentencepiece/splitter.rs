@@ -12,7 +12,8 @@ pub(super) enum Fragment<'t> {
 
 pub(super) struct Splitter {
     automaton: AhoCorasick,
-    /// Ids and texts of the tokens, in the automaton's order. User-defined ones have spaces for `▁`, as raw text has.
+    /// Ids and texts of the tokens, in the automaton's order. User-defined ones have spaces for `▁`, as raw
+    /// text has.
     tokens: Vec<(u32, String)>,
 }
 
