@@ -6,7 +6,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use resident_engine::{Engine, EngineError, EngineOptions, OpenModel};
 use resident_ledger::ModelReport;
-use resident_runtime::Choice;
+use resident_runtime::{Choice, SessionOptions};
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -28,7 +28,8 @@ impl ModelArgs {
 
 /// Makes a model resident, with a progress bar on a terminal.
 pub(crate) fn load(model: &OpenModel, choice: &Choice, context: u32, score: bool) -> Result<Engine> {
-    let options = EngineOptions { context, score, pipeline_cache_dir: settings::pipeline_cache_dir() };
+    let session = SessionOptions { pipeline_cache_dir: settings::pipeline_cache_dir(), ..SessionOptions::default() };
+    let options = EngineOptions { context, score, session };
     let bar = ProgressBar::new(0).with_style(
         ProgressStyle::with_template("loading {msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}")
             .context("progress template")?,

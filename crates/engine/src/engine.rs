@@ -8,9 +8,8 @@ use resident_ledger::{Ledger, class};
 use resident_models::checkpoint::DecoderConfig;
 use resident_models::{Handles, Model, Shape, SinkError, StepBuffers, WeightSink};
 use resident_plan::{BufferKind, PlanId};
-use resident_runtime::{Choice, Session, SessionBuilder, Target, Ticket};
+use resident_runtime::{Choice, Session, SessionBuilder, SessionOptions, Target, Ticket};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Rows of the prefill plans: a short prompt goes through the small one, a long one in chunks of the large one.
@@ -27,8 +26,8 @@ pub struct EngineOptions {
     pub context: u32,
     /// Whether [`Engine::score`] will be called.
     pub score: bool,
-    /// Where compiled pipelines are kept from run to run.
-    pub pipeline_cache_dir: Option<PathBuf>,
+    /// How the device is opened.
+    pub session: SessionOptions,
 }
 
 /// A resident model with one sequence.
@@ -74,7 +73,7 @@ impl Engine {
         options: EngineOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, EngineError> {
-        let EngineOptions { context, score, pipeline_cache_dir } = options;
+        let EngineOptions { context, score, session } = options;
         let max_buffer_bytes = match &choice.target {
             Target::Vulkan(info) => info.limits.max_memory_allocation_bytes.min(MAX_BUFFER_BYTES),
             Target::Cpu => u64::MAX,
@@ -90,7 +89,7 @@ impl Engine {
         let mut built = Model::build(model.checkpoint(), shape)?;
         let program = std::mem::take(&mut built.program);
         let ledger = Arc::new(Ledger::new());
-        let mut builder = SessionBuilder::new(&choice.target, program, ledger, pipeline_cache_dir)?;
+        let mut builder = SessionBuilder::new(&choice.target, program, ledger, session)?;
         let weight_bytes = built.weight_bytes();
         built.load(&mut Loading(&mut builder), &mut |done| progress(done, weight_bytes))?;
         let bandwidth_limit = builder.measure_read_bandwidth()?;
@@ -163,6 +162,11 @@ impl Engine {
         let arena = program.plans.iter().map(|plan| resident_plan::Arena::of(program, plan).bytes).max();
         let declared = kinds.map(|(name, kind)| (name.to_owned(), program.bytes_of(kind)));
         declared.into_iter().chain([("activations".to_owned(), arena.unwrap_or(0))]).collect()
+    }
+
+    /// What the validation layer had to say, where it watches.
+    pub fn validation_messages(&self) -> Vec<String> {
+        self.session.validation_messages()
     }
 
     /// The text of the decode plan, for people.

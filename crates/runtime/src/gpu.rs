@@ -1,13 +1,12 @@
 //! A program on a Vulkan device: buffers by kind, plans recorded once with exact barriers, replays.
 
-use crate::Error;
+use crate::{Error, SessionOptions};
 use resident_kernels::{Dispatch, Slice};
 use resident_ledger::Ledger;
 use resident_plan::{Arena, BufferKind, Plan, PlanId, Program, barriers};
 use resident_vulkan::{
     Buffer, Device, DeviceInfo, Memory, Options, PipelineSpec, Readback, Recording, Ticket,
 };
-use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(crate) struct GpuBuilder {
@@ -22,9 +21,10 @@ impl GpuBuilder {
         info: &DeviceInfo,
         program: &Program,
         ledger: &Arc<Ledger>,
-        pipeline_cache_dir: Option<PathBuf>,
+        options: SessionOptions,
     ) -> Result<Self, Error> {
-        let options = Options { pipeline_cache_dir, ..Options::default() };
+        let SessionOptions { pipeline_cache_dir, validation } = options;
+        let options = Options { pipeline_cache_dir, validation, ..Options::default() };
         let device = Device::open(info, ledger.clone(), options)?;
         let mut buffers = Vec::with_capacity(program.buffers.len());
         for declared in &program.buffers {
@@ -170,6 +170,10 @@ impl GpuExecutor {
         for (word, bytes) in out.iter_mut().zip(bytes.chunks_exact(4)) {
             *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         }
+    }
+
+    pub(crate) fn validation_messages(&self) -> Vec<String> {
+        self.device.validation_messages()
     }
 
     pub(crate) fn readback(&mut self, from: Slice) -> Result<Vec<u8>, Error> {

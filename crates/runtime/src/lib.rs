@@ -13,8 +13,8 @@ mod session;
 pub use bandwidth::read_bandwidth;
 pub use choice::{Choice, DeviceRequest, Kind, Target, choose};
 pub use error::Error;
-pub use resident_vulkan::{DeviceInfo, Listing, format_bytes, rank};
-pub use session::{Session, SessionBuilder, Ticket};
+pub use resident_vulkan::{DeviceInfo, Listing, format_bytes, rank, validation_available};
+pub use session::{Session, SessionBuilder, SessionOptions, Ticket};
 
 /// Every Vulkan device of this machine, and where there is none the reason.
 ///

@@ -13,6 +13,15 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket(pub(crate) Option<resident_vulkan::Ticket>);
 
+/// How a session is made.
+#[derive(Clone, Debug, Default)]
+pub struct SessionOptions {
+    /// Where compiled pipelines are kept from run to run.
+    pub pipeline_cache_dir: Option<PathBuf>,
+    /// Has the Khronos validation layer watch; an error if it is not installed. Slow.
+    pub validation: bool,
+}
+
 /// A session before the seal.
 pub struct SessionBuilder {
     program: Arc<Program>,
@@ -34,13 +43,13 @@ impl SessionBuilder {
         target: &Target,
         program: Program,
         ledger: Arc<Ledger>,
-        pipeline_cache_dir: Option<PathBuf>,
+        options: SessionOptions,
     ) -> Result<Self, Error> {
         let program = Arc::new(program);
         let executor = match target {
             Target::Cpu => Builder::Cpu(CpuExecutor::new(&program, ledger.clone())),
             Target::Vulkan(info) => {
-                Builder::Gpu(Box::new(GpuBuilder::new(info, &program, &ledger, pipeline_cache_dir)?))
+                Builder::Gpu(Box::new(GpuBuilder::new(info, &program, &ledger, options)?))
             }
         };
         Ok(Self { program, ledger, executor })
@@ -177,6 +186,14 @@ impl Session {
         match &mut self.executor {
             Executor::Gpu(gpu) => gpu.readback(from),
             Executor::Cpu(cpu) => Ok(cpu.memory().read::<u8>(from).to_vec()),
+        }
+    }
+
+    /// What the validation layer had to say, where it watches.
+    pub fn validation_messages(&self) -> Vec<String> {
+        match &self.executor {
+            Executor::Gpu(gpu) => gpu.validation_messages(),
+            Executor::Cpu(_) => Vec::new(),
         }
     }
 

@@ -1,0 +1,94 @@
+//! Models against the logits and greedy texts of an independent implementation, on the CPU device and through Vulkan.
+
+mod common;
+
+use common::{data, devices, load};
+use resident_engine::{Golden, OpenModel};
+
+/// Verifies one model on every device.
+fn verify(model: &str, golden: &str) {
+    let (Some(model), Some(golden)) = (data(model), data(golden)) else { return };
+    let golden = Golden::open(&golden).expect("golden");
+    let open = OpenModel::open(&model).expect("model");
+    for choice in devices() {
+        let context = golden.context().min(open.max_context().expect("context"));
+        let mut engine = load(&open, &choice, context, true);
+        let result = engine.verify(&golden).expect("verify");
+        assert!(engine.validation_messages().is_empty(), "{:#?}", engine.validation_messages());
+        assert!(result.passed, "{} on {}: {result:#?}", model.display(), choice.kind());
+    }
+}
+
+fn folder(name: &str) {
+    let folder = format!("goldens-dev/{name}");
+    verify(&folder, &format!("{folder}/golden.safetensors"));
+}
+
+fn gguf(stem: &str) {
+    verify(&format!("{stem}.gguf"), &format!("{stem}.golden.safetensors"));
+}
+
+#[test]
+fn qwen3_f32() {
+    folder("qwen3/f32");
+}
+
+#[test]
+fn qwen3_bf16() {
+    folder("qwen3/bf16");
+}
+
+#[test]
+fn qwen3_gguf() {
+    gguf("goldens-dev/qwen3/gguf/qwen3-Q8_0");
+    gguf("goldens-dev/qwen3/gguf/qwen3-F16");
+}
+
+#[test]
+fn llama_f32() {
+    folder("llama/f32");
+}
+
+#[test]
+fn llama_bf16() {
+    folder("llama/bf16");
+}
+
+#[test]
+fn llama_gguf() {
+    gguf("goldens-dev/llama/gguf/llama-Q8_0");
+}
+
+#[test]
+fn llama3_f32() {
+    folder("llama3/f32");
+}
+
+#[test]
+fn llama3_bf16() {
+    folder("llama3/bf16");
+}
+
+#[test]
+fn llama3_gguf() {
+    gguf("goldens-dev/llama3/gguf/llama3-Q8_0");
+}
+
+#[test]
+fn stories260k() {
+    verify("stories260K/hf", "stories260K/golden.safetensors");
+    for format in ["F32", "F16", "Q8_0"] {
+        gguf(&format!("stories260K/gguf/stories260K-{format}"));
+    }
+}
+
+#[test]
+fn the_default_model() {
+    let assets = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets");
+    let golden = Golden::open(std::path::Path::new(&format!("{assets}/default.golden.safetensors"))).expect("golden");
+    let open = OpenModel::open(std::path::Path::new(&format!("{assets}/default.gguf"))).expect("model");
+    for choice in devices() {
+        let result = load(&open, &choice, golden.context(), true).verify(&golden).expect("verify");
+        assert!(result.passed, "{}: {result:#?}", choice.kind());
+    }
+}
