@@ -27,6 +27,7 @@ enum Command {
     Run(commands::run::Args),
     Logits(commands::logits::Args),
     Verify(commands::verify::Args),
+    Bench(commands::bench::Args),
     Devices(commands::devices::Args),
 }
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(&args),
         Command::Logits(args) => commands::logits::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
     };
     let code = outcome.unwrap_or_else(|error| {

@@ -1,9 +1,10 @@
 //! A model resident on a device, and the mailbox through which rows go there.
 
+use crate::open::Source;
 use crate::{EngineError, OpenModel};
-use resident_kernels::Slice;
 use resident_kernels::rope_kv::KvType;
 use resident_kernels::step::{NO_SEQUENCE, Row, SequenceParams, SlotHeader};
+use resident_kernels::{Dispatch, Slice};
 use resident_ledger::{Ledger, class};
 use resident_models::checkpoint::DecoderConfig;
 use resident_models::{Handles, Model, Shape, SinkError, StepBuffers, WeightSink};
@@ -59,6 +60,10 @@ impl WeightSink for Loading<'_> {
     fn write_table(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), SinkError> {
         Ok(self.0.load(slice, bytes, "tables")?)
     }
+
+    fn run(&mut self, call: &Dispatch) -> Result<(), SinkError> {
+        Ok(self.0.run(call)?)
+    }
 }
 
 impl Engine {
@@ -86,7 +91,10 @@ impl Engine {
             kv_type: KvType::F32,
             max_buffer_bytes,
         };
-        let mut built = Model::build(model.checkpoint(), shape)?;
+        let mut built = match model.source() {
+            Source::Checkpoint(checkpoint) => Model::build(checkpoint, shape)?,
+            Source::Synthetic(spec) => Model::synthetic(spec, shape)?,
+        };
         let program = std::mem::take(&mut built.program);
         let ledger = Arc::new(Ledger::new());
         let mut builder = SessionBuilder::new(&choice.target, program, ledger, session)?;
@@ -174,19 +182,23 @@ impl Engine {
         self.session.program().display(self.handles.decode).to_string()
     }
 
-    /// Refuses ids outside the vocabulary and sequences longer than the context.
-    pub(crate) fn check_tokens(&self, ids: &[u32]) -> Result<(), EngineError> {
+    /// Refuses ids outside the vocabulary, and sequences longer than the context.
+    pub(crate) fn check_tokens(&self, first_position: u32, ids: &[u32]) -> Result<(), EngineError> {
         let vocab = self.config.vocab_size;
         if let Some(index) = ids.iter().position(|id| *id >= vocab) {
             let id = ids[index];
-            let message = format!("token {index} is {id}, expected less than {vocab}, the size of the vocabulary");
+            let message =
+                format!("token {index} is {id}, expected less than {vocab}, the size of the vocabulary");
             return Err(EngineError::Request(message));
         }
         if ids.is_empty() {
-            return Err(EngineError::Request("no tokens: the prompt is empty and the model has no token to begin with".into()));
+            return Err(EngineError::Request(
+                "no tokens: the prompt is empty and the model has no token to begin with".into(),
+            ));
         }
-        if ids.len() as u64 > u64::from(self.context) {
-            let message = format!("{} tokens are longer than the context of {}", ids.len(), self.context);
+        let end = u64::from(first_position) + ids.len() as u64;
+        if end > u64::from(self.context) {
+            let message = format!("{end} tokens are longer than the context of {}", self.context);
             return Err(EngineError::Request(message));
         }
         Ok(())
@@ -209,7 +221,8 @@ impl Engine {
         let header = SlotHeader {
             row_count: ids.len() as u32,
             params_sequence: if params.is_some() { 0 } else { NO_SEQUENCE },
-            reserved: [0; 2],
+            sets_ring_head: params.is_some().into(),
+            ring_head: self.ring_head,
         };
         let rows: Vec<Row> = (position..)
             .zip(ids)
@@ -225,7 +238,11 @@ impl Engine {
             slot[end - 4..].copy_from_slice(&1u32.to_le_bytes());
         }
         let index = u64::from(self.loads % StepBuffers::SLOTS);
-        self.session.write_mailbox(mailbox.at(index * layout.slot_bytes(), slot.len() as u64), &slot, "inputs");
+        self.session.write_mailbox(
+            mailbox.at(index * layout.slot_bytes(), slot.len() as u64),
+            &slot,
+            "inputs",
+        );
         self.loads = self.loads.wrapping_add(1);
         let ticket = self.session.submit(&[plan])?;
         self.unread.push_back(ticket);

@@ -20,7 +20,9 @@ pub enum EngineError {
     #[error("{0}")]
     Request(String),
     /// The model computed something that is no number.
-    #[error("the logits after token {position} are not finite; the weights or the driver are at fault ('resident verify' tells)")]
+    #[error(
+        "the logits after token {position} are not finite; the weights or the driver are at fault ('resident verify' tells)"
+    )]
     NonFinite {
         /// Position of the token that was fed in.
         position: u32,

@@ -72,25 +72,39 @@ impl Engine {
         request: &Request,
         on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
     ) -> Result<Generated, EngineError> {
+        self.generate_from(0, request, on_token)
+    }
+
+    /// As [`generate`](Self::generate), with the prompt at `first_position` behind whatever the cache holds.
+    pub(crate) fn generate_from(
+        &mut self,
+        first_position: u32,
+        request: &Request,
+        on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<Generated, EngineError> {
         request.sampling.check()?;
-        self.check_tokens(request.prompt)?;
+        self.check_tokens(first_position, request.prompt)?;
         let vocab = self.config.vocab_size;
         if let Some(stop) = request.stop_tokens.iter().find(|id| **id >= vocab) {
-            return Err(EngineError::Request(format!("stop token {stop}: expected less than {vocab}, the vocabulary")));
+            return Err(EngineError::Request(format!(
+                "stop token {stop}: expected less than {vocab}, the vocabulary"
+            )));
         }
         if request.max_tokens == 0 {
             return Err(EngineError::Request("max_tokens is 0, expected at least 1".into()));
         }
         let prompt_len = request.prompt.len() as u32;
         // The token at the last position is sampled but never fed back, so one more fits than the context holds.
-        let room = self.context - prompt_len + 1;
+        let next_position = first_position + prompt_len;
+        let room = self.context - next_position + 1;
         let wanted = request.max_tokens.min(room);
-        let params = request.sampling.params(prompt_len + wanted - 1, request.stop_tokens);
+        let params = request.sampling.params(next_position + wanted - 1, request.stop_tokens);
 
         let start = Instant::now();
         let waits_before = self.session.ledger().snapshot().after_seal.host_waits;
-        let (first, prefill_submits) = self.prefill(request.prompt, params)?;
-        let mut run = Run { engine: self, batches: VecDeque::new(), submitted: 1, steps: FIRST_BATCH, wanted };
+        let (first, prefill_submits) = self.prefill(first_position, request.prompt, params)?;
+        let mut run =
+            Run { engine: self, batches: VecDeque::new(), submitted: 1, steps: FIRST_BATCH, wanted };
         run.batches.push_back((1, first));
         run.fill_queue()?;
 
@@ -104,7 +118,8 @@ impl Engine {
             let now = Instant::now();
             if tokens.is_empty() {
                 prefill = now - start;
-                prefill_host_waits = run.engine.session.ledger().snapshot().after_seal.host_waits - waits_before;
+                prefill_host_waits =
+                    run.engine.session.ledger().snapshot().after_seal.host_waits - waits_before;
             } else {
                 run.adapt(count, now - last);
             }
@@ -113,7 +128,7 @@ impl Engine {
                 let token = run.engine.next_token();
                 if token == NO_TOKEN {
                     run.engine.session.wait_idle()?;
-                    return Err(EngineError::NonFinite { position: prompt_len - 1 + tokens.len() as u32 });
+                    return Err(EngineError::NonFinite { position: next_position - 1 + tokens.len() as u32 });
                 }
                 tokens.push(token);
                 let broken_off = on_token(token).is_break();
@@ -142,16 +157,21 @@ impl Engine {
     }
 
     /// Sends the prompt in chunks; the last one samples the first token.
-    fn prefill(&mut self, prompt: &[u32], params: SequenceParams) -> Result<(Ticket, u64), EngineError> {
-        let (mut position, mut submits) = (0, 0);
+    fn prefill(
+        &mut self,
+        first_position: u32,
+        prompt: &[u32],
+        params: SequenceParams,
+    ) -> Result<(Ticket, u64), EngineError> {
+        let (mut done, mut submits) = (0, 0);
         loop {
-            let rest = &prompt[position as usize..];
+            let rest = &prompt[done..];
             let (rows, plan) = self.prefill_plan(rest.len());
             let chunk = &rest[..rest.len().min(rows as usize)];
             let is_last = chunk.len() == rest.len();
-            let params = (position == 0).then_some(params);
-            let ticket = self.submit_rows(plan, chunk, position, is_last, params)?;
-            position += chunk.len() as u32;
+            let params = (done == 0).then_some(params);
+            let ticket = self.submit_rows(plan, chunk, first_position + done as u32, is_last, params)?;
+            done += chunk.len();
             submits += 1;
             if is_last {
                 return Ok((ticket, submits));

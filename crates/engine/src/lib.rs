@@ -2,9 +2,10 @@
 //! does there: generate text, score a text, verify itself against a golden.
 //!
 //! - [`OpenModel`]: checkpoint and tokenizer, before any device is involved.
-//! - [`Engine`]: the resident model. `generate`, `score` and `verify` are its three uses.
+//! - [`Engine`]: the resident model. `generate`, `score` and `verify` are its uses, `bench` measures them.
 //! - [`tokenizer`]: text to ids and back, stop strings.
 
+mod bench;
 mod engine;
 mod error;
 mod generate;
@@ -14,6 +15,7 @@ mod score;
 pub mod tokenizer;
 mod verify;
 
+pub use bench::{Phase, Series};
 pub use engine::{Engine, EngineOptions};
 pub use error::EngineError;
 pub use generate::{FinishReason, Generated, Request};

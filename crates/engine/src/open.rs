@@ -2,14 +2,21 @@
 
 use crate::EngineError;
 use crate::tokenizer::{GgufVocabulary, Tokenizer};
+use resident_models::SynthSpec;
 use resident_models::checkpoint::gguf::Metadata;
 use resident_models::checkpoint::{Checkpoint, CheckpointError};
 use std::path::Path;
 
-/// A checkpoint with its tokenizer.
+/// A checkpoint with its tokenizer, or a synthetic model that has none.
 pub struct OpenModel {
-    checkpoint: Checkpoint,
+    source: Source,
     name: String,
+}
+
+/// What the weights come from.
+pub(crate) enum Source {
+    Checkpoint(Box<Checkpoint>),
+    Synthetic(SynthSpec),
 }
 
 impl OpenModel {
@@ -19,7 +26,7 @@ impl OpenModel {
     /// Whatever is wrong with the files.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Ok(Self { checkpoint: Checkpoint::open(path)?, name })
+        Ok(Self { source: Source::Checkpoint(Box::new(Checkpoint::open(path)?)), name })
     }
 
     /// Opens a GGUF file that is part of the program.
@@ -27,7 +34,13 @@ impl OpenModel {
     /// # Errors
     /// Whatever is wrong with the bytes.
     pub fn embedded(name: &str, bytes: &'static [u8]) -> Result<Self, EngineError> {
-        Ok(Self { checkpoint: Checkpoint::from_bytes(name, bytes)?, name: name.to_owned() })
+        let checkpoint = Checkpoint::from_bytes(name, bytes)?;
+        Ok(Self { source: Source::Checkpoint(Box::new(checkpoint)), name: name.to_owned() })
+    }
+
+    /// A model of random weights. It has no tokenizer.
+    pub fn synthetic(spec: SynthSpec) -> Self {
+        Self { name: spec.to_string(), source: Source::Synthetic(spec) }
     }
 
     /// What reports call it: the last part of the path.
@@ -35,9 +48,9 @@ impl OpenModel {
         &self.name
     }
 
-    /// The weights and the configuration.
-    pub fn checkpoint(&self) -> &Checkpoint {
-        &self.checkpoint
+    /// What the weights come from.
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
     }
 
     /// The tokenizer that belongs to the weights.
@@ -45,7 +58,15 @@ impl OpenModel {
     /// # Errors
     /// Missing or not understood.
     pub fn tokenizer(&self) -> Result<Tokenizer, EngineError> {
-        match (self.checkpoint.folder(), self.checkpoint.gguf_metadata()) {
+        let checkpoint = match &self.source {
+            Source::Checkpoint(checkpoint) => checkpoint,
+            Source::Synthetic(spec) => {
+                let message =
+                    format!("{spec} has random weights and no tokenizer; it is for 'resident bench'");
+                return Err(EngineError::Request(message));
+            }
+        };
+        match (checkpoint.folder(), checkpoint.gguf_metadata()) {
             (Some(folder), _) => Ok(Tokenizer::from_folder(folder)?),
             (None, Some(metadata)) => Ok(Tokenizer::from_gguf(vocabulary(metadata)?)?),
             (None, None) => unreachable!("a checkpoint is a folder or a GGUF file"),
@@ -57,7 +78,10 @@ impl OpenModel {
     /// # Errors
     /// A configuration that is not understood.
     pub fn max_context(&self) -> Result<u32, EngineError> {
-        Ok(resident_models::max_context(&self.checkpoint)?)
+        match &self.source {
+            Source::Checkpoint(checkpoint) => Ok(resident_models::max_context(checkpoint)?),
+            Source::Synthetic(spec) => Ok(spec.max_context()),
+        }
     }
 
     /// The tokens that end a text.
@@ -65,7 +89,10 @@ impl OpenModel {
     /// # Errors
     /// Ids outside the vocabulary.
     pub fn eos_ids(&self) -> Result<Vec<u32>, EngineError> {
-        Ok(self.checkpoint.token_ids()?.eos)
+        match &self.source {
+            Source::Checkpoint(checkpoint) => Ok(checkpoint.token_ids()?.eos),
+            Source::Synthetic(_) => Ok(Vec::new()),
+        }
     }
 }
 

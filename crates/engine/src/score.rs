@@ -11,7 +11,7 @@ impl Engine {
     /// # Panics
     /// If the engine was not loaded with [`crate::EngineOptions::score`].
     pub fn score(&mut self, ids: &[u32]) -> Result<Vec<f32>, EngineError> {
-        self.check_tokens(ids)?;
+        self.check_tokens(0, ids)?;
         let score = self.handles.score.expect("loaded without EngineOptions::score");
         let vocab = self.config.vocab_size as usize;
         let stride = vocab.next_multiple_of(4);
@@ -22,7 +22,9 @@ impl Engine {
             self.session.wait(ticket)?;
             let bytes = self.session.readback(score.logits)?;
             for row in bytes.chunks_exact(stride * 4).take(chunk.len()) {
-                logits.extend(row[..vocab * 4].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+                logits.extend(
+                    row[..vocab * 4].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])),
+                );
             }
         }
         Ok(logits)

@@ -76,11 +76,15 @@ impl Golden {
         let file = path.display().to_string();
         let fail = |problem: String| EngineError::Golden { file: file.clone(), problem };
         let bytes = std::fs::read(path).map_err(|e| fail(e.to_string()))?;
-        let tensors = SafeTensors::deserialize(&bytes)
-            .map_err(|e| fail(format!("no safetensors file ({e}); expected a golden of 'resident verify --help'")))?;
-        let names: BTreeSet<&str> = tensors.names().into_iter().filter_map(|n| n.strip_suffix(".ids")).collect();
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| {
+            fail(format!("no safetensors file ({e}); expected a golden of 'resident verify --help'"))
+        })?;
+        let names: BTreeSet<&str> =
+            tensors.names().into_iter().filter_map(|n| n.strip_suffix(".ids")).collect();
         if names.is_empty() {
-            return Err(fail("no tensor named '<prompt>.ids'; expected a golden of 'resident verify --help'".into()));
+            return Err(fail(
+                "no tensor named '<prompt>.ids'; expected a golden of 'resident verify --help'".into(),
+            ));
         }
         let prompts = names.into_iter().map(|name| {
             let logits = tensors
@@ -134,7 +138,10 @@ impl Engine {
         let mut prompts = Vec::new();
         for prompt in &golden.prompts {
             let vocab = self.config.vocab_size as usize;
-            if prompt.logits.is_empty() || !prompt.logits.len().is_multiple_of(vocab) || prompt.logits.len() / vocab > prompt.ids.len() {
+            if prompt.logits.is_empty()
+                || !prompt.logits.len().is_multiple_of(vocab)
+                || prompt.logits.len() / vocab > prompt.ids.len()
+            {
                 let found = prompt.logits.len();
                 return Err(EngineError::Request(format!(
                     "golden {}: {found} logits for {} tokens are no rows of the model's vocabulary, {vocab}",
@@ -145,7 +152,8 @@ impl Engine {
             let logits = self.score(&prompt.ids)?;
             let last = &logits[logits.len() - prompt.logits.len()..];
             let difference = compare(last, &prompt.logits);
-            let (low, high) = prompt.logits.iter().fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
+            let (low, high) =
+                prompt.logits.iter().fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
             let range = f64::from(high) - f64::from(low);
 
             let greedy = match prompt.greedy.len() {

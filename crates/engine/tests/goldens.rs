@@ -85,7 +85,8 @@ fn stories260k() {
 #[test]
 fn the_default_model() {
     let assets = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets");
-    let golden = Golden::open(std::path::Path::new(&format!("{assets}/default.golden.safetensors"))).expect("golden");
+    let golden =
+        Golden::open(std::path::Path::new(&format!("{assets}/default.golden.safetensors"))).expect("golden");
     let open = OpenModel::open(std::path::Path::new(&format!("{assets}/default.gguf"))).expect("model");
     for choice in devices() {
         let result = load(&open, &choice, golden.context(), true).verify(&golden).expect("verify");

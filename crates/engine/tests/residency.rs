@@ -15,7 +15,13 @@ fn stories() -> Option<OpenModel> {
     data("stories260K/gguf/stories260K-Q8_0.gguf").map(|path| OpenModel::open(&path).expect("model"))
 }
 
-fn generate(engine: &mut Engine, prompt: &[u32], max_tokens: u32, sampling: &Sampling, stop: &[u32]) -> (Vec<u32>, FinishReason) {
+fn generate(
+    engine: &mut Engine,
+    prompt: &[u32],
+    max_tokens: u32,
+    sampling: &Sampling,
+    stop: &[u32],
+) -> (Vec<u32>, FinishReason) {
     let request = Request { prompt, max_tokens, sampling, stop_tokens: stop };
     let generated = engine.generate(&request, &mut |_| ControlFlow::Continue(())).expect("generate");
     (generated.tokens, generated.finish)
@@ -64,17 +70,22 @@ fn a_run_of_128_tokens_leaves_the_device_alone() {
         assert_eq!(counters.readback_bytes, BTreeMap::from([(class::TOKENS.to_owned(), 4 * 128)]));
         let slot_bytes = 16 + 96 + 16 * prompt.len() as u64;
         assert_eq!(counters.upload_bytes, BTreeMap::from([("inputs".to_owned(), slot_bytes)]));
-        let Counters { allocations, pipeline_creations, recordings, descriptor_writes, cpu_ops, .. } = &counters;
+        let Counters { allocations, pipeline_creations, recordings, descriptor_writes, cpu_ops, .. } =
+            &counters;
         assert_eq!((*allocations, *pipeline_creations, *recordings, *descriptor_writes), (0, 0, 0, 0));
         assert!(cpu_ops.is_empty());
-        assert!(counters.submits <= 1 + 127u64.div_ceil(8) && counters.host_waits <= counters.submits + 1, "{counters:?}");
+        assert!(
+            counters.submits <= 1 + 127u64.div_ceil(8) && counters.host_waits <= counters.submits + 1,
+            "{counters:?}"
+        );
     }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_text_on_every_device() {
     let Some(model) = stories() else { return };
-    let sampling = Sampling { temperature: 0.9, top_k: 40, top_p: 0.95, min_p: 0.02, repetition_penalty: 1.1, seed: 3 };
+    let sampling =
+        Sampling { temperature: 0.9, top_k: 40, top_p: 0.95, min_p: 0.02, repetition_penalty: 1.1, seed: 3 };
     let mut texts = Vec::new();
     for choice in devices() {
         let mut engine = load(&model, &choice, 128, false);
@@ -96,7 +107,8 @@ fn stop_tokens_the_context_and_the_caller_end_a_text_and_the_next_one_is_unharme
         let greedy = Sampling::default();
         let (whole, _) = generate(&mut engine, &[1], 40, &greedy, &[]);
         // The first token that did not occur before, so that it stops the text at its own place.
-        let (at, stop) = whole.iter().enumerate().skip(5).find(|(i, t)| !whole[..*i].contains(t)).expect("a new token");
+        let (at, stop) =
+            whole.iter().enumerate().skip(5).find(|(i, t)| !whole[..*i].contains(t)).expect("a new token");
         let (stopped, finish) = generate(&mut engine, &[1], 40, &greedy, &[*stop]);
         assert_eq!((stopped.as_slice(), finish), (&whole[..=at], FinishReason::Stop), "{}", choice.kind());
 

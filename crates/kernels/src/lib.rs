@@ -20,6 +20,7 @@ pub mod load_rows;
 pub mod matmul;
 pub mod matvec;
 pub mod penalties;
+pub mod random_fill;
 pub mod rms_norm;
 pub mod rope_kv;
 pub mod sample;

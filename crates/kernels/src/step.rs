@@ -115,8 +115,11 @@ pub struct SlotHeader {
     pub row_count: u32,
     /// The sequence whose parameters this slot carries, or [`NO_SEQUENCE`].
     pub params_sequence: u32,
-    /// Zero.
-    pub reserved: [u32; 2],
+    /// 1 to have `ring_head` take the place of the step buffer's, else 0: after a text that the host broke off, the device
+    /// may have written tokens that nobody counted.
+    pub sets_ring_head: u32,
+    /// Where in the ring the next token goes.
+    pub ring_head: u32,
 }
 
 /// Where things lie in the step buffer and in a mailbox slot of a program for up to `max_rows` rows.

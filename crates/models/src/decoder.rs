@@ -72,7 +72,6 @@ impl Decoder {
     /// Declares weights, caches, tables and step buffers.
     pub(crate) fn declare(
         self,
-        checkpoint: &Checkpoint,
         program: &mut Program,
         weights: &mut WeightPlan,
         shape: Shape,
@@ -94,7 +93,7 @@ impl Decoder {
         };
         let blocks = shape.context.div_ceil(KV_BLOCK);
         for index in 0..config.num_hidden_layers {
-            let builder = LayerBuilder { checkpoint, config: &config, normalise_heads, index };
+            let builder = LayerBuilder { config: &config, normalise_heads, index };
             layers.push(builder.declare(
                 program,
                 weights,
@@ -105,21 +104,22 @@ impl Decoder {
         let norm =
             Norm { weight: weights.vector(program, "model.norm.weight".into(), config.hidden_size)?, eps };
         let head = if config.tie_word_embeddings {
-            checkpoint.ignore_tensor("lm_head.weight");
+            if let Some(checkpoint) = weights.checkpoint() {
+                checkpoint.ignore_tensor("lm_head.weight");
+            }
             embed.clone()
         } else {
             weights.stacked(program, "lm_head", vec![plain("lm_head.weight", [vocab, hidden])])?
         };
 
-        let factors = match checkpoint.has_tensor(ROPE_FREQ_FACTORS) {
-            true => {
-                let view = checkpoint.tensor_shaped(ROPE_FREQ_FACTORS, &[u64::from(config.head_dim / 2)])?;
-                Some(view.to_f32().map_err(|e| ModelError::Context(e.to_string()))?)
+        let factors = match weights.checkpoint() {
+            Some(checkpoint) => {
+                let factors = rope_factors(checkpoint, config.head_dim)?;
+                checkpoint.refuse_unused_tensors()?;
+                factors
             }
-            false => None,
+            None => None,
         };
-        checkpoint.refuse_unused_tensors()?;
-
         let frequencies = rope::inverse_frequencies(&config.rope, config.head_dim, factors.as_deref());
         let [cos, sin] = rope::tables(&frequencies, shape.context);
         let block_table: Vec<u32> = (0..blocks * shape.max_sequences).collect();
@@ -158,9 +158,32 @@ impl Decoder {
     }
 }
 
+/// The divisors of RoPE's frequencies, one a pair, where the file stores some.
+fn rope_factors(checkpoint: &Checkpoint, head_dim: u32) -> Result<Option<Vec<f32>>, ModelError> {
+    if !checkpoint.has_tensor(ROPE_FREQ_FACTORS) {
+        return Ok(None);
+    }
+    let view = checkpoint.tensor_shaped(ROPE_FREQ_FACTORS, &[u64::from(head_dim / 2)])?;
+    let file = || checkpoint.label().to_owned();
+    let factors = view.to_f32().map_err(|_| ModelError::NoKernel {
+        file: file(),
+        tensor: ROPE_FREQ_FACTORS.to_owned(),
+        op: "RoPE".to_owned(),
+        dtype: view.dtype,
+        have: "f32, f16, bf16".to_owned(),
+    })?;
+    match factors.iter().position(|factor| !factor.is_normal()) {
+        None => Ok(Some(factors)),
+        Some(index) => Err(ModelError::NonFinite {
+            file: file(),
+            tensor: ROPE_FREQ_FACTORS.to_owned(),
+            index: index as u64,
+        }),
+    }
+}
+
 /// Declares the weights of one layer.
 struct LayerBuilder<'a> {
-    checkpoint: &'a Checkpoint,
     config: &'a DecoderConfig,
     normalise_heads: bool,
     index: u32,
@@ -186,7 +209,7 @@ impl LayerBuilder<'_> {
         } = *self.config;
         let (q, kv) =
             (self.config.num_attention_heads * head_dim, self.config.num_key_value_heads * head_dim);
-        let rotated = match self.checkpoint.interleaved_rope() {
+        let rotated = match weights.checkpoint().is_some_and(Checkpoint::interleaved_rope) {
             true => RowOrder::PairsToHalves { head_dim },
             false => RowOrder::Stored,
         };

@@ -12,8 +12,10 @@ mod llama;
 mod model;
 mod qwen3;
 mod rope;
+mod synth;
 mod weights;
 
 pub use error::ModelError;
 pub use model::{Handles, Model, ScorePlan, Shape, StepBuffers, max_context};
+pub use synth::{SynthError, SynthSpec};
 pub use weights::{SinkError, WeightSink};

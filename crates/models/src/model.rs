@@ -1,9 +1,10 @@
 //! A model ready to become resident: program, plans and the weights that fill it.
 
 use crate::checkpoint::{Checkpoint, DecoderConfig};
-use crate::decoder::Table;
+use crate::decoder::{Decoder, Table};
 use crate::error::ModelError;
-use crate::weights::{WeightPlan, WeightSink};
+use crate::synth::SynthSpec;
+use crate::weights::{Origin, WeightPlan, WeightSink};
 use crate::{llama, qwen3};
 use resident_kernels::Slice;
 use resident_kernels::rope_kv::KvType;
@@ -122,7 +123,7 @@ pub fn max_context(checkpoint: &Checkpoint) -> Result<u32, ModelError> {
     Ok(read(checkpoint)?.config.max_position_embeddings)
 }
 
-fn read(checkpoint: &Checkpoint) -> Result<crate::decoder::Decoder, ModelError> {
+fn read(checkpoint: &Checkpoint) -> Result<Decoder, ModelError> {
     match checkpoint.architecture() {
         "llama" => llama::read(checkpoint),
         "qwen3" => qwen3::read(checkpoint),
@@ -149,9 +150,21 @@ impl<'a> Model<'a> {
                 shape.context
             )));
         }
+        Self::of(decoder, Origin::Checkpoint(checkpoint), shape)
+    }
+
+    /// Builds the program of a synthetic model.
+    ///
+    /// # Errors
+    /// None that a listed shape can have.
+    pub fn synthetic(spec: &SynthSpec, shape: Shape) -> Result<Self, ModelError> {
+        Self::of(spec.decoder(), Origin::Synthetic(spec.format), shape)
+    }
+
+    fn of(decoder: Decoder, origin: Origin<'a>, shape: Shape) -> Result<Self, ModelError> {
         let mut program = Program::default();
-        let mut weights = WeightPlan::new(checkpoint, shape.max_buffer_bytes);
-        let (resident, tables) = decoder.declare(checkpoint, &mut program, &mut weights, shape.clone())?;
+        let mut weights = WeightPlan::new(origin, shape.max_buffer_bytes);
+        let (resident, tables) = decoder.declare(&mut program, &mut weights, shape.clone())?;
         let decode = resident.decode_plan(&mut program);
         let prefill = shape
             .prefill_rows

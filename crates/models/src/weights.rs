@@ -4,8 +4,9 @@
 use crate::checkpoint::Checkpoint;
 use crate::error::ModelError;
 use rayon::prelude::*;
-use resident_kernels::Slice;
+use resident_kernels::random_fill::{self, RandomType};
 use resident_kernels::weights::{WeightFormat, WeightLayout};
+use resident_kernels::{Dispatch, Slice};
 use resident_plan::{BufferKind, Program};
 use resident_tensor::{DType, codec};
 
@@ -69,8 +70,8 @@ impl Source {
 /// How the rows of a job's sources make up the rows of its part.
 #[derive(Clone, Debug)]
 enum Rows {
-    /// Rows `first ..` of one source.
-    Of { source: Source, first: u64 },
+    /// Rows `first ..` of the sources one after the other.
+    Stacked { sources: Vec<Source>, first: u64 },
     /// One row of each in turn, from row `first` of both: gate, up, gate, up …
     Alternating { sources: [Source; 2], first: u64 },
 }
@@ -79,7 +80,16 @@ impl Rows {
     /// Source and stored row of the part's row `row`.
     fn at(&self, row: u64) -> (&Source, u64) {
         match self {
-            Rows::Of { source, first } => (source, source.stored_row(first + row)),
+            Rows::Stacked { sources, first } => {
+                let mut row = first + row;
+                for source in sources {
+                    if row < source.shape[0] {
+                        return (source, source.stored_row(row));
+                    }
+                    row -= source.shape[0];
+                }
+                unreachable!("a part has no more rows than its sources")
+            }
             Rows::Alternating { sources, first } => {
                 let source = &sources[(row % 2) as usize];
                 (source, source.stored_row(first + row / 2))
@@ -95,10 +105,19 @@ enum Job {
     Vector { slice: Slice, tensor: String },
 }
 
+/// Where the weights come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin<'a> {
+    /// Files.
+    Checkpoint(&'a Checkpoint),
+    /// Random values of this format, made on the device; norms are ones.
+    Synthetic(WeightFormat),
+}
+
 /// All weights of a model and what fills them.
 #[derive(Debug)]
 pub(crate) struct WeightPlan<'a> {
-    checkpoint: &'a Checkpoint,
+    origin: Origin<'a>,
     /// The largest buffer that the device allocates.
     max_buffer_bytes: u64,
     jobs: Vec<Job>,
@@ -116,11 +135,22 @@ pub trait WeightSink {
 
     /// Takes a table (RoPE, blocks of the KV cache) for the beginning of `slice`.
     fn write_table(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), SinkError>;
+
+    /// Runs a call that fills weights on the device.
+    fn run(&mut self, call: &Dispatch) -> Result<(), SinkError>;
 }
 
 impl<'a> WeightPlan<'a> {
-    pub(crate) fn new(checkpoint: &'a Checkpoint, max_buffer_bytes: u64) -> Self {
-        Self { checkpoint, max_buffer_bytes, jobs: Vec::new(), parameters: 0 }
+    pub(crate) fn new(origin: Origin<'a>, max_buffer_bytes: u64) -> Self {
+        Self { origin, max_buffer_bytes, jobs: Vec::new(), parameters: 0 }
+    }
+
+    /// The checkpoint, where the weights come from one.
+    pub(crate) fn checkpoint(&self) -> Option<&'a Checkpoint> {
+        match self.origin {
+            Origin::Checkpoint(checkpoint) => Some(checkpoint),
+            Origin::Synthetic(_) => None,
+        }
     }
 
     /// A matrix whose rows are the sources' rows one after the other.
@@ -132,13 +162,19 @@ impl<'a> WeightPlan<'a> {
     ) -> Result<Matrix, ModelError> {
         let cols = sources[0].shape[1] as u32;
         let mut matrix = Matrix { rows: 0, cols, parts: Vec::new() };
+        // Neighbours of one format become one part: one launch instead of several.
+        let mut runs: Vec<(WeightFormat, Vec<Source>)> = Vec::new();
         for source in sources {
             let format = self.format(&source, "matvec")?;
-            let rows = source.shape[0];
-            self.add_parts(program, name, &mut matrix, format, rows, 1, |first| Rows::Of {
-                source: source.clone(),
-                first,
-            });
+            match runs.last_mut().filter(|(last, _)| *last == format) {
+                Some((_, run)) => run.push(source),
+                None => runs.push((format, vec![source])),
+            }
+        }
+        for (format, sources) in runs {
+            let rows = sources.iter().map(|source| source.shape[0]).sum();
+            let rows_from = |first| Rows::Stacked { sources: sources.clone(), first };
+            self.add_parts(program, name, &mut matrix, format, rows, 1, rows_from);
         }
         Ok(matrix)
     }
@@ -169,9 +205,11 @@ impl<'a> WeightPlan<'a> {
         tensor: String,
         len: u32,
     ) -> Result<Slice, ModelError> {
-        let view = self.checkpoint.tensor_shaped(&tensor, &[len.into()])?;
-        if !matches!(view.dtype, DType::F32 | DType::F16 | DType::BF16) {
-            return Err(self.no_kernel(&tensor, "rms_norm", view.dtype, "f32, f16, bf16"));
+        if let Some(checkpoint) = self.checkpoint() {
+            let dtype = checkpoint.tensor_shaped(&tensor, &[len.into()])?.dtype;
+            if !matches!(dtype, DType::F32 | DType::F16 | DType::BF16) {
+                return Err(no_kernel(checkpoint, &tensor, "rms_norm", dtype, "f32, f16, bf16"));
+            }
         }
         self.parameters += u64::from(len);
         let slice =
@@ -182,20 +220,14 @@ impl<'a> WeightPlan<'a> {
 
     /// The format in which a source's weights stay resident.
     fn format(&mut self, source: &Source, op: &str) -> Result<WeightFormat, ModelError> {
-        let view = self.checkpoint.tensor_shaped(&source.tensor, &source.shape)?;
-        self.parameters += view.elements();
-        WeightFormat::of(view.dtype)
-            .ok_or_else(|| self.no_kernel(&source.tensor, op, view.dtype, "f32, f16, bf16, q8_0"))
-    }
-
-    fn no_kernel(&self, tensor: &str, op: &str, dtype: DType, have: &str) -> ModelError {
-        let file = self.checkpoint.label().to_owned();
-        ModelError::NoKernel {
-            file,
-            tensor: tensor.to_owned(),
-            op: op.to_owned(),
-            dtype,
-            have: have.to_owned(),
+        self.parameters += source.shape[0] * source.shape[1];
+        match self.origin {
+            Origin::Synthetic(format) => Ok(format),
+            Origin::Checkpoint(checkpoint) => {
+                let dtype = checkpoint.tensor_shaped(&source.tensor, &source.shape)?.dtype;
+                WeightFormat::of(dtype)
+                    .ok_or_else(|| no_kernel(checkpoint, &source.tensor, op, dtype, "f32, f16, bf16, q8_0"))
+            }
         }
     }
 
@@ -254,13 +286,17 @@ impl<'a> WeightPlan<'a> {
         sink: &mut dyn WeightSink,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), ModelError> {
+        let checkpoint = match self.origin {
+            Origin::Checkpoint(checkpoint) => checkpoint,
+            Origin::Synthetic(_) => return self.load_random(sink, progress),
+        };
         let mut done = 0;
         for job in &self.jobs {
             match job {
                 Job::Vector { slice, tensor } => {
-                    let view = self.checkpoint.tensor(tensor)?;
+                    let view = checkpoint.tensor(tensor)?;
                     if let Some(index) = view.first_non_finite() {
-                        return Err(self.non_finite(tensor, index as u64));
+                        return Err(non_finite(checkpoint, tensor, index as u64));
                     }
                     let mut values = vec![0.0f32; (slice.bytes / 4) as usize];
                     let decoded = view.to_f32().expect("checked when the model was planned");
@@ -269,7 +305,7 @@ impl<'a> WeightPlan<'a> {
                     done += slice.bytes;
                 }
                 Job::Matrix { slice, layout, rows } => {
-                    self.load_matrix(*slice, *layout, rows, sink, &mut |bytes| {
+                    load_matrix(checkpoint, *slice, *layout, rows, sink, &mut |bytes| {
                         done += bytes;
                         progress(done);
                     })?
@@ -280,65 +316,117 @@ impl<'a> WeightPlan<'a> {
         Ok(())
     }
 
-    fn load_matrix(
+    /// Fills matrices with random values of the variance that keeps activations in range, and vectors with ones.
+    fn load_random(
         &self,
-        slice: Slice,
-        layout: WeightLayout,
-        rows: &Rows,
         sink: &mut dyn WeightSink,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), ModelError> {
-        let (value_bytes, scale_bytes) = (layout.row_bytes() as usize, layout.row_scale_bytes() as usize);
-        let rows_a_batch = (BATCH_BYTES / layout.row_bytes()).max(1);
-        for first in (0..layout.rows).step_by(rows_a_batch as usize) {
-            let batch = rows_a_batch.min(layout.rows - first) as usize;
-            let mut values = vec![0u8; batch * value_bytes];
-            // One byte a row where there are no scales keeps the two slices in step; it is not written anywhere.
-            let mut scales = vec![0u8; batch * scale_bytes.max(1)];
-            let pairs = values.par_chunks_mut(value_bytes).zip(scales.par_chunks_mut(scale_bytes.max(1)));
-            pairs.enumerate().try_for_each(|(row, (values, scales))| {
-                let (source, stored) = rows.at(first + row as u64);
-                self.repack(source, stored, layout, values, &mut scales[..scale_bytes])
-            })?;
-            let write = |sink: &mut dyn WeightSink, offset: u64, bytes: &[u8]| {
-                sink.write(slice.at(offset, bytes.len() as u64), bytes).map_err(ModelError::Device)
-            };
-            write(sink, first * layout.row_bytes(), &values)?;
-            if scale_bytes > 0 {
-                write(sink, layout.value_bytes() + first * layout.row_scale_bytes(), &scales)?;
+        let mut done = 0;
+        for (seed, job) in (0..).zip(&self.jobs) {
+            match job {
+                Job::Vector { slice, .. } => {
+                    let ones = vec![1.0f32; (slice.bytes / 4) as usize];
+                    sink.write(*slice, bytemuck::cast_slice(&ones)).map_err(ModelError::Device)?;
+                    done += slice.bytes;
+                }
+                Job::Matrix { slice, layout, .. } => {
+                    for call in random_matrix(seed, *slice, *layout) {
+                        sink.run(&call).map_err(ModelError::Device)?;
+                    }
+                    done += slice.bytes;
+                }
             }
-            progress((values.len() + batch * scale_bytes) as u64);
+            progress(done);
         }
         Ok(())
     }
+}
 
-    fn repack(
-        &self,
-        source: &Source,
-        row: u64,
-        layout: WeightLayout,
-        values: &mut [u8],
-        scales: &mut [u8],
-    ) -> Result<(), ModelError> {
-        let view = self.checkpoint.tensor(&source.tensor)?;
-        let row_bytes = view.data.len() / source.shape[0] as usize;
-        let stored = &view.data[row as usize * row_bytes..][..row_bytes];
-        if let Some(index) = codec::first_non_finite(view.dtype, stored) {
-            return Err(self.non_finite(&source.tensor, row * source.shape[1] + index as u64));
+/// The calls that fill a matrix with values of standard deviation 1/√cols.
+fn random_matrix(seed: u32, slice: Slice, layout: WeightLayout) -> Vec<Dispatch> {
+    let limit = (3.0 / layout.cols as f32).sqrt();
+    let values = slice.at(0, layout.value_bytes());
+    let ty = match layout.format {
+        WeightFormat::F32 => RandomType::F32,
+        WeightFormat::F16 => RandomType::F16,
+        WeightFormat::Bf16 => RandomType::Bf16,
+        WeightFormat::Q8_0 => {
+            // Bytes of any value lie in ±128, evenly.
+            let scales = slice.at(layout.value_bytes(), slice.bytes - layout.value_bytes());
+            let scale = limit / 128.0;
+            return vec![
+                random_fill::dispatch(RandomType::Bytes, seed, 0.0..1.0, values),
+                random_fill::dispatch(RandomType::F16, seed, scale * 0.9..scale * 1.1, scales),
+            ];
         }
-        if WeightFormat::of(view.dtype) == Some(layout.format) {
-            layout.repack_row(stored, values, scales);
-        } else {
-            let mut decoded = vec![0.0f32; layout.cols as usize];
-            codec::decode(view.dtype, stored, &mut decoded).expect("checked when the model was planned");
-            layout.repack_row(bytemuck::cast_slice(&decoded), values, scales);
-        }
-        Ok(())
-    }
+    };
+    vec![random_fill::dispatch(ty, seed, -limit..limit, values)]
+}
 
-    fn non_finite(&self, tensor: &str, index: u64) -> ModelError {
-        ModelError::NonFinite { file: self.checkpoint.label().to_owned(), tensor: tensor.to_owned(), index }
+fn load_matrix(
+    checkpoint: &Checkpoint,
+    slice: Slice,
+    layout: WeightLayout,
+    rows: &Rows,
+    sink: &mut dyn WeightSink,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), ModelError> {
+    let (value_bytes, scale_bytes) = (layout.row_bytes() as usize, layout.row_scale_bytes() as usize);
+    let rows_a_batch = (BATCH_BYTES / layout.row_bytes()).max(1);
+    for first in (0..layout.rows).step_by(rows_a_batch as usize) {
+        let batch = rows_a_batch.min(layout.rows - first) as usize;
+        let mut values = vec![0u8; batch * value_bytes];
+        // One byte a row where there are no scales keeps the two in step; it goes nowhere.
+        let mut scales = vec![0u8; batch * scale_bytes.max(1)];
+        let pairs = values.par_chunks_mut(value_bytes).zip(scales.par_chunks_mut(scale_bytes.max(1)));
+        pairs.enumerate().try_for_each(|(row, (values, scales))| {
+            let (source, stored) = rows.at(first + row as u64);
+            repack(checkpoint, source, stored, layout, values, &mut scales[..scale_bytes])
+        })?;
+        let mut write = |offset: u64, bytes: &[u8]| {
+            sink.write(slice.at(offset, bytes.len() as u64), bytes).map_err(ModelError::Device)
+        };
+        write(first * layout.row_bytes(), &values)?;
+        if scale_bytes > 0 {
+            write(layout.value_bytes() + first * layout.row_scale_bytes(), &scales)?;
+        }
+        progress((values.len() + batch * scale_bytes) as u64);
     }
+    Ok(())
+}
+
+fn repack(
+    checkpoint: &Checkpoint,
+    source: &Source,
+    row: u64,
+    layout: WeightLayout,
+    values: &mut [u8],
+    scales: &mut [u8],
+) -> Result<(), ModelError> {
+    let view = checkpoint.tensor(&source.tensor)?;
+    let row_bytes = view.data.len() / source.shape[0] as usize;
+    let stored = &view.data[row as usize * row_bytes..][..row_bytes];
+    if let Some(index) = codec::first_non_finite(view.dtype, stored) {
+        return Err(non_finite(checkpoint, &source.tensor, row * source.shape[1] + index as u64));
+    }
+    if WeightFormat::of(view.dtype) == Some(layout.format) {
+        layout.repack_row(stored, values, scales);
+    } else {
+        let mut decoded = vec![0.0f32; layout.cols as usize];
+        codec::decode(view.dtype, stored, &mut decoded).expect("checked when the model was planned");
+        layout.repack_row(bytemuck::cast_slice(&decoded), values, scales);
+    }
+    Ok(())
+}
+
+fn non_finite(checkpoint: &Checkpoint, tensor: &str, index: u64) -> ModelError {
+    ModelError::NonFinite { file: checkpoint.label().to_owned(), tensor: tensor.to_owned(), index }
+}
+
+fn no_kernel(checkpoint: &Checkpoint, tensor: &str, op: &str, dtype: DType, have: &str) -> ModelError {
+    let (file, tensor) = (checkpoint.label().to_owned(), tensor.to_owned());
+    ModelError::NoKernel { file, tensor, op: op.to_owned(), dtype, have: have.to_owned() }
 }
 
 #[cfg(test)]

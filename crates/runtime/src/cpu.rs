@@ -1,9 +1,10 @@
 //! The CPU device: the plan interpreter over host memory. Nothing crosses a bus; its steps count as CPU operations.
 
-use resident_kernels::{HostMemory, Slice};
+use resident_kernels::{Dispatch, HostMemory, Slice};
 use resident_ledger::Ledger;
 use resident_plan::{Plan, Program};
 use std::sync::Arc;
+use std::time::Instant;
 
 pub(crate) struct CpuExecutor {
     memory: HostMemory,
@@ -21,6 +22,21 @@ impl CpuExecutor {
 
     pub(crate) fn load(&self, to: Slice, bytes: &[u8]) {
         self.memory.write::<u8>(to.at(0, bytes.len() as u64)).copy_from_slice(bytes);
+    }
+
+    pub(crate) fn run_call(&self, call: &Dispatch) {
+        (call.kernel.host)(call, &self.memory);
+        self.ledger.cpu_op(call.kernel.name);
+    }
+
+    /// Runs a plan and returns the nanoseconds of each step.
+    pub(crate) fn profile(&self, plan: &Plan) -> Vec<u64> {
+        let timed = plan.steps.iter().map(|step| {
+            let start = Instant::now();
+            self.run_call(&step.dispatch);
+            start.elapsed().as_nanos() as u64
+        });
+        timed.collect()
     }
 
     pub(crate) fn run(&self, plan: &Plan) {

@@ -5,7 +5,8 @@ use resident_kernels::{Dispatch, Slice};
 use resident_ledger::Ledger;
 use resident_plan::{Arena, BufferKind, Plan, PlanId, Program, barriers};
 use resident_vulkan::{
-    Buffer, Device, DeviceInfo, Memory, Options, PipelineSpec, Readback, Recording, Ticket,
+    Buffer, Device, DeviceInfo, Memory, Options, PipelineSpec, Readback, Recorder, Recording, Ticket,
+    TimestampPool,
 };
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub(crate) struct GpuBuilder {
     /// One a program buffer; activations have none, they lie in `arena`.
     buffers: Vec<Option<Buffer>>,
     arena: Option<Buffer>,
+    /// Whether every plan is also recorded with timestamps.
+    profile: bool,
 }
 
 impl GpuBuilder {
@@ -23,7 +26,7 @@ impl GpuBuilder {
         ledger: &Arc<Ledger>,
         options: SessionOptions,
     ) -> Result<Self, Error> {
-        let SessionOptions { pipeline_cache_dir, validation } = options;
+        let SessionOptions { pipeline_cache_dir, validation, profile } = options;
         let options = Options { pipeline_cache_dir, validation, ..Options::default() };
         let device = Device::open(info, ledger.clone(), options)?;
         let mut buffers = Vec::with_capacity(program.buffers.len());
@@ -47,7 +50,7 @@ impl GpuBuilder {
         let arena = (arena_bytes > 0)
             .then(|| device.allocate("activations", arena_bytes, Memory::Device))
             .transpose()?;
-        Ok(Self { device, buffers, arena })
+        Ok(Self { device, buffers, arena, profile })
     }
 
     pub(crate) fn device(&self) -> &Device {
@@ -59,13 +62,31 @@ impl GpuBuilder {
         Ok(self.device.upload(buffer, to.offset_bytes, bytes, class)?)
     }
 
+    pub(crate) fn run(&self, call: &Dispatch) -> Result<(), Error> {
+        let address = |slice: Slice| {
+            self.buffers[slice.buffer.0 as usize].as_ref().expect("not an activation").address()
+                + slice.offset_bytes
+        };
+        let push = call.push_constants(address);
+        let (pipeline, groups) = pipeline(&self.device, call, push.len())?;
+        let recording =
+            self.device.record(call.kernel.name, |recorder| recorder.dispatch(&pipeline, &push, groups))?;
+        Ok(self.device.wait(self.device.submit(&[&recording])?)?)
+    }
+
     pub(crate) fn seal(
         self,
         program: &Program,
         readbacks: &[(Slice, &'static str)],
     ) -> Result<GpuExecutor, Error> {
-        let recordings =
-            program.plans.iter().map(|plan| self.record(program, plan)).collect::<Result<Vec<_>, _>>()?;
+        let record = |plan| self.record(program, plan, None);
+        let recordings = program.plans.iter().map(record).collect::<Result<Vec<_>, _>>()?;
+        let timed_plans = program.plans.iter().filter(|_| self.profile);
+        let timed = timed_plans.map(|plan| {
+            let pool = self.device.timestamps(&plan.name, plan.steps.len() as u32 + 1)?;
+            Ok((self.record(program, plan, Some(&pool))?, pool))
+        });
+        let timed = timed.collect::<Result<Vec<_>, Error>>()?;
         let declared = readbacks.iter().map(|(slice, class)| {
             let buffer =
                 self.buffers[slice.buffer.0 as usize].as_ref().expect("activations are not read back");
@@ -73,10 +94,15 @@ impl GpuBuilder {
         });
         let readbacks = declared.collect::<Result<Vec<_>, Error>>()?;
         self.device.seal()?;
-        Ok(GpuExecutor { device: self.device, buffers: self.buffers, recordings, readbacks })
+        Ok(GpuExecutor { device: self.device, buffers: self.buffers, recordings, timed, readbacks })
     }
 
-    fn record(&self, program: &Program, plan: &Plan) -> Result<Recording, Error> {
+    fn record(
+        &self,
+        program: &Program,
+        plan: &Plan,
+        timestamps: Option<&TimestampPool>,
+    ) -> Result<Recording, Error> {
         let arena = Arena::of(program, plan);
         let address = |slice: Slice| match arena.offset(slice.buffer) {
             Some(offset) => {
@@ -99,17 +125,27 @@ impl GpuBuilder {
             b.access.writes()
                 && b.slice.is_some_and(|s| program.declaration(s.buffer).kind == BufferKind::Ring)
         });
-        let recording = self.device.record(&plan.name, |recorder| {
-            for (barrier, pipeline, push, groups) in &prepared {
+        let fill = |recorder: &mut Recorder| {
+            if timestamps.is_some() {
+                recorder.timestamp(0);
+            }
+            for (index, (barrier, pipeline, push, groups)) in prepared.iter().enumerate() {
                 if *barrier {
                     recorder.barrier();
                 }
                 recorder.dispatch(pipeline, push, *groups);
+                if timestamps.is_some() {
+                    recorder.timestamp(index as u32 + 1);
+                }
             }
             if writes_ring {
                 recorder.host_barrier();
             }
-        })?;
+        };
+        let recording = match timestamps {
+            None => self.device.record(&plan.name, fill)?,
+            Some(pool) => self.device.record_timed(&plan.name, pool, fill)?,
+        };
         Ok(recording)
     }
 }
@@ -139,6 +175,8 @@ pub(crate) struct GpuExecutor {
     device: Device,
     buffers: Vec<Option<Buffer>>,
     recordings: Vec<Recording>,
+    /// The same with timestamps, where the session may be profiled.
+    timed: Vec<(Recording, TimestampPool)>,
     readbacks: Vec<(Slice, Readback)>,
 }
 
@@ -154,6 +192,14 @@ impl GpuExecutor {
     pub(crate) fn submit(&self, plans: &[PlanId]) -> Result<Ticket, Error> {
         let recordings: Vec<&Recording> = plans.iter().map(|plan| &self.recordings[plan.0]).collect();
         Ok(self.device.submit(&recordings)?)
+    }
+
+    /// Nanoseconds of each step of one replay.
+    pub(crate) fn profile(&self, plan: PlanId) -> Result<Vec<u64>, Error> {
+        let (recording, pool) = self.timed.get(plan.0).expect("a session that is profiled is made for it");
+        self.device.wait(self.device.submit(&[recording])?)?;
+        let ends = self.device.read_timestamps(pool)?;
+        Ok(ends.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect())
     }
 
     pub(crate) fn wait(&self, ticket: Ticket) -> Result<(), Error> {

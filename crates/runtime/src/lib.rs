@@ -14,7 +14,7 @@ pub use bandwidth::read_bandwidth;
 pub use choice::{Choice, DeviceRequest, Kind, Target, choose};
 pub use error::Error;
 pub use resident_vulkan::{DeviceInfo, Listing, format_bytes, rank, validation_available};
-pub use session::{Session, SessionBuilder, SessionOptions, Ticket};
+pub use session::{Session, SessionBuilder, SessionOptions, StepTime, Ticket};
 
 /// Every Vulkan device of this machine, and where there is none the reason.
 ///

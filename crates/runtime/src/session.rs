@@ -3,7 +3,7 @@
 use crate::cpu::CpuExecutor;
 use crate::gpu::{GpuBuilder, GpuExecutor};
 use crate::{Error, Target};
-use resident_kernels::Slice;
+use resident_kernels::{Dispatch, Slice};
 use resident_ledger::Ledger;
 use resident_plan::{BufferKind, PlanId, Program};
 use std::path::PathBuf;
@@ -20,6 +20,19 @@ pub struct SessionOptions {
     pub pipeline_cache_dir: Option<PathBuf>,
     /// Has the Khronos validation layer watch; an error if it is not installed. Slow.
     pub validation: bool,
+    /// Also records every plan with a timestamp after each step, for [`Session::profile`].
+    pub profile: bool,
+}
+
+/// How long one step of a profiled replay took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepTime<'a> {
+    /// Where in the model it stands.
+    pub label: &'a str,
+    /// The kernel.
+    pub kernel: &'static str,
+    /// From the end of the step before to its own end.
+    pub nanoseconds: u64,
 }
 
 /// A session before the seal.
@@ -68,6 +81,20 @@ impl SessionBuilder {
             Builder::Gpu(gpu) => gpu.load(to, bytes, class),
             Builder::Cpu(cpu) => {
                 cpu.load(to, bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs one call on the loaded buffers, before the seal.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn run(&mut self, call: &Dispatch) -> Result<(), Error> {
+        match &mut self.executor {
+            Builder::Gpu(gpu) => gpu.run(call),
+            Builder::Cpu(cpu) => {
+                cpu.run_call(call);
                 Ok(())
             }
         }
@@ -149,6 +176,27 @@ impl Session {
                 Ok(Ticket(None))
             }
         }
+    }
+
+    /// Replays a plan once with a timestamp after each step. Slower than a replay without: timestamps drain the queue.
+    ///
+    /// # Errors
+    /// Device errors.
+    ///
+    /// # Panics
+    /// If the session was made without [`SessionOptions::profile`].
+    pub fn profile(&mut self, plan: PlanId) -> Result<Vec<StepTime<'_>>, Error> {
+        let nanoseconds = match &mut self.executor {
+            Executor::Gpu(gpu) => gpu.profile(plan)?,
+            Executor::Cpu(cpu) => cpu.profile(self.program.plan_of(plan)),
+        };
+        let steps = self.program.plan_of(plan).steps.iter().zip(nanoseconds);
+        let times = steps.map(|(step, nanoseconds)| StepTime {
+            label: &step.label,
+            kernel: step.dispatch.kernel.name,
+            nanoseconds,
+        });
+        Ok(times.collect())
     }
 
     /// Blocks until the submission is done.

@@ -55,7 +55,11 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     }
     rows.push(cpu_row(rows.len() + 1));
     let output = Output { devices: rows, note: listing.note };
-    if args.json { output::write_json(&output)? } else { output::write(&text(&output))? }
+    if args.json {
+        output::write_json(&output)?
+    } else {
+        output::write(&text(&output))?
+    }
     Ok(exit::DONE)
 }
 
@@ -125,9 +129,15 @@ fn text(output: &Output) -> String {
             let _ = writeln!(text, "       {driver}, Vulkan {vulkan}");
         }
         if let (Some(local), Some(total)) = (row.device_local_bytes, row.total_heap_bytes) {
-            let budget = row.budget_bytes.map(|b| format!(", {} of it free for this process", format_bytes(b)));
+            let budget =
+                row.budget_bytes.map(|b| format!(", {} of it free for this process", format_bytes(b)));
             let budget = budget.unwrap_or_default();
-            let _ = writeln!(text, "       {} device-local of {} in all heaps{budget}", format_bytes(local), format_bytes(total));
+            let _ = writeln!(
+                text,
+                "       {} device-local of {} in all heaps{budget}",
+                format_bytes(local),
+                format_bytes(total)
+            );
         }
         if !row.features.is_empty() {
             let _ = writeln!(text, "       {}", row.features.join(", "));

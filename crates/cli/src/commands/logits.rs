@@ -5,6 +5,7 @@ use crate::exit::{self, Usage};
 use crate::model::{self, ModelArgs};
 use anyhow::{Context, Result, anyhow};
 use resident_ledger::write_atomically;
+use resident_runtime::SessionOptions;
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::PathBuf;
 
@@ -40,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         return Err(anyhow!("{} tokens are longer than the model's context of {longest}", ids.len()));
     }
     let choice = args.device.choose()?;
-    let mut engine = model::load(&open, &choice, ids.len().max(1) as u32, true)?;
+    let mut engine = model::load(&open, &choice, ids.len().max(1) as u32, true, SessionOptions::default())?;
     let logits = engine.score(&ids)?;
     let bytes: Vec<u8> = logits.iter().flat_map(|value| value.to_le_bytes()).collect();
     let shape = vec![ids.len(), engine.config().vocab_size as usize];
@@ -56,12 +57,16 @@ impl Args {
     fn ids(&self) -> Result<Vec<u32>> {
         let text = match (&self.tokens, &self.tokens_file) {
             (Some(tokens), _) => tokens.clone(),
-            (None, Some(file)) => std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?,
+            (None, Some(file)) => {
+                std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?
+            }
             (None, None) => unreachable!("clap requires one of them"),
         };
         let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
         let ids = words.map(|word| {
-            word.parse().map_err(|_| Usage(format!("'{word}' is no token id, expected a whole number from 0 on")).into())
+            word.parse().map_err(|_| {
+                Usage(format!("'{word}' is no token id, expected a whole number from 0 on")).into()
+            })
         });
         ids.collect()
     }

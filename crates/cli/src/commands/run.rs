@@ -11,6 +11,7 @@ use resident_ledger::{
     Bandwidth, Generation, MemoryReport, Report, Thresholds, Timings, Verdict, evaluate, verdict_of,
     write_json_atomically,
 };
+use resident_runtime::SessionOptions;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -96,12 +97,16 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let prompt = tokenizer.encode(&args.prompt, true)?;
     let context = args.context(&open, prompt.len())?;
     let choice = args.device.choose()?;
-    let mut engine = model::load(&open, &choice, context, false)?;
+    let mut engine = model::load(&open, &choice, context, false, SessionOptions::default())?;
     let load = start.elapsed();
 
     let stop_tokens = if args.ignore_eos { Vec::new() } else { open.eos_ids()? };
-    let request =
-        Request { prompt: &prompt, max_tokens: args.max_tokens, sampling: &sampling, stop_tokens: &stop_tokens };
+    let request = Request {
+        prompt: &prompt,
+        max_tokens: args.max_tokens,
+        sampling: &sampling,
+        stop_tokens: &stop_tokens,
+    };
     let mut detokenizer = tokenizer.detokenizer(true);
     detokenizer.skip(&prompt);
     interrupt.watch();
@@ -150,7 +155,11 @@ fn generate(
         let released = stops.push(&detokenizer.push(token));
         stopped = released.stop.is_some();
         failed = emit(&released.text).err();
-        if stopped || failed.is_some() || interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if stopped || failed.is_some() || interrupt.is_set() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     })?;
     if let Some(error) = failed {
         return Err(error.context(format!("after {} tokens", generated.tokens.len())));
@@ -183,7 +192,10 @@ impl Args {
         let longest = model.max_context()?;
         let limit = self.context.unwrap_or(longest);
         if limit > longest || limit == 0 {
-            return Err(Usage(format!("--context is {limit}, expected 1 to {longest}, what the model was made for")).into());
+            return Err(Usage(format!(
+                "--context is {limit}, expected 1 to {longest}, what the model was made for"
+            ))
+            .into());
         }
         if prompt > limit as usize {
             anyhow::bail!("the prompt has {prompt} tokens, the context holds {limit}; shorten the prompt");

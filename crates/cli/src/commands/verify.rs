@@ -7,6 +7,7 @@ use crate::output;
 use anyhow::Result;
 use resident_engine::{Golden, Verification};
 use resident_ledger::{DeviceReport, Snapshot};
+use resident_runtime::SessionOptions;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -44,7 +45,13 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let golden = Golden::open(&args.golden)?;
     let open = args.model.open()?;
     let choice = args.device.choose()?;
-    let mut engine = model::load(&open, &choice, golden.context().min(open.max_context()?), true)?;
+    let mut engine = model::load(
+        &open,
+        &choice,
+        golden.context().min(open.max_context()?),
+        true,
+        SessionOptions::default(),
+    )?;
     let verification = engine.verify(&golden)?;
     let passed = verification.passed;
     let device = args.device.report(&choice);
@@ -59,7 +66,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 }
 
 fn table(verification: &Verification) -> String {
-    let mut text = String::from("prompt        tokens   max |Δlogit|   allowed        rms            greedy\n");
+    let mut text =
+        String::from("prompt        tokens   max |Δlogit|   allowed        rms            greedy\n");
     for p in &verification.prompts {
         let allowed = verification.tolerance * p.range;
         let mark = if p.passed { "" } else { "  FAILED" };

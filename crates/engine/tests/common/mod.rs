@@ -17,7 +17,8 @@ pub fn data(path: &str) -> Option<PathBuf> {
 pub fn devices() -> Vec<Choice> {
     let listing = list_devices().expect("list devices");
     let requests = [DeviceRequest::Cpu, DeviceRequest::Gpu];
-    let found: Vec<Choice> = requests.iter().filter_map(|request| choose(&listing, *request, false).ok()).collect();
+    let found: Vec<Choice> =
+        requests.iter().filter_map(|request| choose(&listing, *request, false).ok()).collect();
     let required = std::env::var_os("RESIDENT_REQUIRE_VULKAN").is_some();
     assert!(found.len() == 2 || !required, "RESIDENT_REQUIRE_VULKAN is set and there is no Vulkan device");
     found

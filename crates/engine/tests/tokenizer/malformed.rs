@@ -202,6 +202,30 @@ fn gguf_that_is_sound() {
 }
 
 #[test]
+fn gguf_tokens_that_are_no_pieces() {
+    let mut vocabulary = GgufVocabulary { add_space_prefix: Some(false), ..gguf("llama") };
+    vocabulary.tokens.extend(["<x>", "▁▁▁", "<pad>"].map(String::from));
+    vocabulary.scores.extend([0.0; 3]);
+    vocabulary.token_types.extend([4, 4, 5]);
+    let sentencepiece = Tokenizer::from_gguf(vocabulary).unwrap();
+    let ids = sentencepiece.encode_plain("he<x>he   he", false).unwrap();
+    assert_eq!(ids, [5, 263, 5, 264, 5]);
+    assert_eq!(sentencepiece.decode(&ids, true), "he<x>he   he");
+    assert_eq!(sentencepiece.token_bytes(265), Some(&b""[..]));
+
+    let mut vocabulary = gguf("gpt2");
+    vocabulary.tokens.extend(["<think>", "[PAD]"].map(String::from));
+    vocabulary.token_types.extend([4, 5]);
+    let byte_level = Tokenizer::from_gguf(vocabulary).unwrap();
+    let ids = byte_level.encode("he<think><s>", false).unwrap();
+    assert_eq!(ids, [256, 258, 257]);
+    assert_eq!(byte_level.decode(&ids, true), "he<think>");
+    assert_eq!(byte_level.encode_plain("he<think>", false).unwrap(), [256, 258]);
+    assert_eq!((byte_level.token_bytes(259), byte_level.vocab_size()), (Some(&b""[..]), 260));
+    assert_eq!(byte_level.token_id("<think>"), Some(258));
+}
+
+#[test]
 fn gguf_flags() {
     let ids = |vocabulary| Tokenizer::from_gguf(vocabulary).unwrap().encode("he", true).unwrap();
     assert_eq!(ids(GgufVocabulary { add_bos: Some(false), ..gguf("gpt2") }), [256]);

@@ -43,5 +43,6 @@ void main() {
   if (params_sequence != NO_SEQUENCE && lane < sequence_vectors)
     sequences.at[params_sequence * sequence_vectors + lane] = mailbox.at[slot + 1 + lane];
   barrier(); // everyone has read `loads`
-  if (lane == 0) step.at[0] = uvec4(row_count, logit_count, step.at[0][RING_HEAD], loads + 1);
+  uint ring_head = header.z != 0 ? header.w : step.at[0][RING_HEAD];
+  if (lane == 0) step.at[0] = uvec4(row_count, logit_count, ring_head, loads + 1);
 }

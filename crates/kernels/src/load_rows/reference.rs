@@ -20,6 +20,9 @@ pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
     let logit_count = step.logit_rows.iter_mut().zip(wanted).map(|(slot, index)| *slot = index).count();
     step.header.row_count = rows.len() as u32;
     step.header.logit_count = logit_count as u32;
+    if header.sets_ring_head != 0 {
+        step.header.ring_head = header.ring_head;
+    }
     step.header.loads = step.header.loads.wrapping_add(1);
 
     let mut history = memory.write::<u32>(dispatch.slice("history"));

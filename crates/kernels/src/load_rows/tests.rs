@@ -8,12 +8,18 @@ const SEQUENCES: u32 = 3;
 const CONTEXT: u32 = 700;
 
 /// A mailbox whose slot number `loads % SLOTS` holds `rows` rows of which every `wanted`-th wants logits.
+/// The slot sets the ring's head where it carries parameters.
 fn check(max_rows: u32, rows: u32, wanted: u32, params_sequence: u32, loads: u32) {
     let mut case = Case::new();
     let layout = StepLayout { max_rows };
     let mut mailbox = case.random_bytes((u64::from(SLOTS) * layout.slot_bytes()) as usize);
     let slot = &mut mailbox[(u64::from(loads % SLOTS) * layout.slot_bytes()) as usize..];
-    let header = SlotHeader { row_count: rows, params_sequence, reserved: [0; 2] };
+    let header = SlotHeader {
+        row_count: rows,
+        params_sequence,
+        sets_ring_head: u32::from(params_sequence != NO_SEQUENCE),
+        ring_head: 4095,
+    };
     slot[..16].copy_from_slice(bytemuck::bytes_of(&header));
     let row = |i: u32| Row {
         token: 1000 + i,
@@ -40,7 +46,8 @@ fn check(max_rows: u32, rows: u32, wanted: u32, params_sequence: u32, loads: u32
 
     // The reference itself, against the definition.
     let words = case.reference_words(&call, step);
-    assert_eq!(words[..4], [rows, rows / wanted, 79, loads.wrapping_add(1)]);
+    let ring_head = if params_sequence == NO_SEQUENCE { 79 } else { 4095 };
+    assert_eq!(words[..4], [rows, rows / wanted, ring_head, loads.wrapping_add(1)]);
     let logit_rows: Vec<u32> = (0..rows).filter(|i| i % wanted == wanted - 1).collect();
     let part = |slice: Slice| &words[slice.offset_bytes as usize / 4..][..slice.bytes as usize / 4];
     assert_eq!(part(layout.logit_rows(step))[..logit_rows.len()], logit_rows);

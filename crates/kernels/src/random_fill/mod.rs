@@ -1,0 +1,79 @@
+//! `random_fill`: random values straight into device memory, so that a model of any shape can be measured without a file.
+//! Values are uniform in a range, a function of seed and place alone; `Bytes` takes every bit pattern.
+
+#[cfg(test)]
+mod tests;
+
+use crate::{Access, Binding, Cost, Dispatch, Grid, HostMemory, Kernel, LOCAL_SIZE, Slice};
+use bytemuck::{Pod, Zeroable};
+use half::f16;
+use rayon::prelude::*;
+use std::ops::Range;
+
+static KERNEL: Kernel = Kernel {
+    name: "random_fill",
+    spirv: include_bytes!("random_fill.spv"),
+    host: reference,
+    reference,
+};
+
+/// What the words hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum RandomType {
+    /// An f32 a word.
+    F32,
+    /// Two f16 a word.
+    F16,
+    /// Two bf16 a word, rounded towards zero.
+    Bf16,
+    /// Four bytes of any value a word.
+    Bytes,
+}
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    words: u32,
+    seed: u32,
+    low: f32,
+    span: f32,
+}
+
+/// Workgroups of a launch; they stride over the words.
+const GROUPS: u32 = 4096;
+
+/// Fills a slice of whole words with values in `range`, which `Bytes` ignores.
+pub fn dispatch(ty: RandomType, seed: u32, range: Range<f32>, values: Slice) -> Dispatch {
+    assert!(values.bytes.is_multiple_of(4), "random_fill of {} bytes", values.bytes);
+    let words = u32::try_from(values.bytes / 4).expect("at most 16 GiB at once");
+    Dispatch {
+        kernel: &KERNEL,
+        specialization: vec![LOCAL_SIZE, ty as u32],
+        bindings: vec![Binding { name: "values", slice: Some(values), access: Access::Write }],
+        params: bytemuck::bytes_of(&Params { words, seed, low: range.start, span: range.end - range.start }).to_vec(),
+        grid: Grid::Groups([words.div_ceil(LOCAL_SIZE).clamp(1, GROUPS), 1, 1]),
+        cost: Cost { activation_bytes: values.bytes, ..Cost::default() },
+    }
+}
+
+fn reference(dispatch: &Dispatch, memory: &HostMemory) {
+    let Params { seed, low, span, .. } = dispatch.params();
+    let ty = dispatch.specialization[1];
+    let uniform = |bits: u32| low + span * (bits as f32 * (1.0 / 65536.0));
+    memory.write::<u32>(dispatch.slice("values")).par_iter_mut().enumerate().for_each(|(index, word)| {
+        let state = (index as u32).wrapping_mul(747_796_405).wrapping_add(seed);
+        let mixed = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);
+        let bits = (mixed >> 22) ^ mixed;
+        let (first, second) = (bits & 0xffff, bits >> 16);
+        *word = match ty {
+            t if t == RandomType::F32 as u32 => uniform(second).to_bits(),
+            t if t == RandomType::F16 as u32 => {
+                let half = |bits| u32::from(f16::from_f32(uniform(bits)).to_bits());
+                half(first) | half(second) << 16
+            }
+            t if t == RandomType::Bf16 as u32 => uniform(first).to_bits() >> 16 | (uniform(second).to_bits() & 0xffff_0000),
+            _ => bits,
+        };
+    });
+}
