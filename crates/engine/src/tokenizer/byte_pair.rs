@@ -37,10 +37,6 @@ pub(super) struct BytePair {
 impl BytePair {
     /// `key` names the place of the vocabulary and the merges in the file.
     pub(super) fn new(origin: &Origin, key: &str, parts: BytePairParts) -> Result<Self, TokenizerError> {
-        if let Some(unk) = parts.unk_token.as_ref().filter(|unk| !parts.vocab.contains_key(*unk)) {
-            let found = format!("unk_token {unk:?}, which is no token");
-            return Err(origin.malformed(key, found, "a token of the vocabulary"));
-        }
         let mut model = BPE::builder()
             .vocab_and_merges(parts.vocab, parts.merges)
             .fuse_unk(parts.fuse_unk)

@@ -39,9 +39,7 @@ pub(super) fn load(path: &Path) -> Result<Tokenizer, TokenizerError> {
     let added_tokens = added_tokens(&file)?;
     let rules = decode_rules(&origin, file.get("decoder", "a decoder")?)?;
     let parts = byte_pair_parts(&origin, &file, &added_tokens)?;
-    if rules.spelling == Spelling::ByteLevel && parts.unk_token.is_none() {
-        require_byte_alphabet(&origin, "model.vocab", |text| parts.vocab.contains_key(text))?;
-    }
+    require_coverage(&origin, &parts, rules.spelling)?;
     let vocabulary = vocabulary(&origin, &parts.vocab, &added_tokens, &rules)?;
     let frame = frame(&origin, &file, vocabulary.len())?;
     Ok(Tokenizer {
@@ -104,6 +102,26 @@ fn byte_pair_parts(
         pre_tokenizer: part(origin, file, "pre_tokenizer", PRE_TOKENIZERS)?,
         added_tokens: added_tokens.to_vec(),
     })
+}
+
+/// Refuses a vocabulary in which some characters would have no tokens and silently vanish.
+fn require_coverage(
+    origin: &Origin,
+    parts: &BytePairParts,
+    spelling: Spelling,
+) -> Result<(), TokenizerError> {
+    let is_token = |text: &str| parts.vocab.contains_key(text);
+    if parts.unk_token.as_deref().is_some_and(is_token) {
+        return Ok(());
+    }
+    if spelling == Spelling::ByteLevel {
+        return require_byte_alphabet(origin, "model.vocab", is_token);
+    }
+    if parts.byte_fallback && (0..=255u8).all(|byte| is_token(&format!("<0x{byte:02X}>"))) {
+        return Ok(());
+    }
+    let found = format!("unk_token {:?} and no token for every byte", parts.unk_token);
+    Err(origin.malformed("model", found, "tokens for unknown characters"))
 }
 
 fn merges(origin: &Origin, model: &JsonObject) -> Result<Vec<(String, String)>, TokenizerError> {

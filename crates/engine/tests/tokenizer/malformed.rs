@@ -92,7 +92,6 @@ fn tokenizer_json_with_a_wrong_value() {
     refused("/model/merges", json!(["h e e"]), &["model.merges[0]", "h e e"]);
     refused("/model/merges", json!([1]), &["model.merges"]);
     refused("/model/merges", Value::Null, &["model.merges", "nothing"]);
-    refused("/model/unk_token", json!("<none>"), &["<none>"]);
     refused("/model/dropout", json!(0.1), &["model.dropout", "0.1"]);
     refused("/model/continuing_subword_prefix", json!("##"), &["model.continuing_subword_prefix", "##"]);
     refused("/model/end_of_word_suffix", json!("</w>"), &["model.end_of_word_suffix", "</w>"]);
@@ -112,6 +111,26 @@ fn tokenizer_json_with_a_wrong_value() {
     refused("/post_processor/special_tokens", json!({}), &["post_processor", "<s>"]);
     refused("/post_processor/special_tokens/<s>/ids", json!([400]), &["post_processor", "400"]);
     refused("/post_processor/single", json!([{"Other": {}}]), &["post_processor"]);
+}
+
+#[test]
+fn tokenizer_json_without_tokens_for_unknown_characters() {
+    let mut json = tokenizer_json();
+    json["decoder"] = json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"});
+    let vocab = json["model"]["vocab"].as_object_mut().unwrap();
+    vocab.extend((0..=255).map(|byte| (format!("<0x{byte:02X}>"), json!(257 + byte))));
+    json["added_tokens"] = json!([]);
+    json["post_processor"] = json!(null);
+    for (unk_token, byte_fallback, sound) in [
+        (json!(null), false, false),
+        (json!("<none>"), false, false),
+        (json!("h"), false, true),
+        (json!(null), true, true),
+    ] {
+        json["model"]["unk_token"] = unk_token;
+        json["model"]["byte_fallback"] = byte_fallback.into();
+        assert_eq!(load_json(&json).is_ok(), sound, "{}", json["model"]["unk_token"]);
+    }
 }
 
 #[test]
