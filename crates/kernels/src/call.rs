@@ -7,6 +7,26 @@ use std::fmt;
 /// Invocations in a workgroup of a kernel that does not say otherwise; specialization constant 0 of every kernel.
 pub const LOCAL_SIZE: u32 = 256;
 
+/// What of a device decides between variants of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceTraits {
+    /// Shared memory of a workgroup.
+    pub shared_memory_bytes: u32,
+    /// Whether packed 8-bit dot products are fast, and subgroups have 8 invocations or more, in clusters of 8.
+    pub packed_dot_product: bool,
+}
+
+impl DeviceTraits {
+    /// What every Vulkan device has; also the CPU device's, whose kernels need neither.
+    pub const LEAST: Self = Self { shared_memory_bytes: 16384, packed_dot_product: false };
+}
+
+impl Default for DeviceTraits {
+    fn default() -> Self {
+        Self::LEAST
+    }
+}
+
 /// Names a buffer of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BufferId(pub u32);

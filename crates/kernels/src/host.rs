@@ -25,7 +25,8 @@ impl HostMemory {
 
     /// Adds a zeroed buffer of `bytes`.
     pub fn add(&mut self, bytes: u64) -> BufferId {
-        let words = usize::try_from(bytes).expect("buffer fits the address space").div_ceil(size_of::<Word>());
+        let words =
+            usize::try_from(bytes).expect("buffer fits the address space").div_ceil(size_of::<Word>());
         self.buffers.push(RwLock::new(vec![0; words]));
         BufferId((self.buffers.len() - 1) as u32)
     }
@@ -43,7 +44,8 @@ impl HostMemory {
     /// # Panics
     /// If a kernel holds the buffer for writing, or the slice is no whole number of aligned `T`.
     pub fn read<T: Pod>(&self, slice: Slice) -> ReadGuard<'_, T> {
-        let guard = self.buffers[slice.buffer.0 as usize].try_read().expect("buffer is bound for writing as well");
+        let guard =
+            self.buffers[slice.buffer.0 as usize].try_read().expect("buffer is bound for writing as well");
         ReadGuard { guard, slice, values: PhantomData }
     }
 
@@ -52,7 +54,9 @@ impl HostMemory {
     /// # Panics
     /// If a kernel holds the buffer, or the slice is no whole number of aligned `T`.
     pub fn write<T: Pod>(&self, slice: Slice) -> WriteGuard<'_, T> {
-        let guard = self.buffers[slice.buffer.0 as usize].try_write().expect("buffer is bound twice, once for writing");
+        let guard = self.buffers[slice.buffer.0 as usize]
+            .try_write()
+            .expect("buffer is bound twice, once for writing");
         WriteGuard { guard, slice, values: PhantomData }
     }
 }
@@ -91,6 +95,8 @@ impl<T: Pod> Deref for WriteGuard<'_, T> {
 
 impl<T: Pod> DerefMut for WriteGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        bytemuck::cast_slice_mut(&mut bytemuck::cast_slice_mut::<Word, u8>(&mut self.guard)[range(self.slice)])
+        bytemuck::cast_slice_mut(
+            &mut bytemuck::cast_slice_mut::<Word, u8>(&mut self.guard)[range(self.slice)],
+        )
     }
 }

@@ -27,5 +27,7 @@ pub mod sample;
 pub mod step;
 pub mod stream_read;
 
-pub use call::{Access, Binding, BufferId, Cost, Dispatch, Grid, HostFn, Kernel, LOCAL_SIZE, Slice};
+pub use call::{
+    Access, Binding, BufferId, Cost, DeviceTraits, Dispatch, Grid, HostFn, Kernel, LOCAL_SIZE, Slice,
+};
 pub use host::{HostMemory, ReadGuard, WriteGuard};

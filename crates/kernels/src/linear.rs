@@ -110,9 +110,10 @@ struct Arguments {
 impl Arguments {
     fn of(dispatch: &Dispatch, memory: &HostMemory) -> Self {
         let params: Params = dispatch.params();
+        let name = dispatch.kernel.name.trim_end_matches("_int16");
         let format = crate::weights::WeightFormat::ALL
             .into_iter()
-            .find(|f| dispatch.kernel.name.ends_with(&format!("_{}", f.name())))
+            .find(|f| name.ends_with(&format!("_{}", f.name())))
             .expect("linear kernels are named after their weight format");
         let [_, cols, epilogue] = [0, 1, 2].map(|i| dispatch.specialization[i]);
         let layout = WeightLayout { format, rows: u64::from(params.rows), cols };
@@ -129,7 +130,9 @@ impl Arguments {
         match self.epilogue {
             e if e == Epilogue::Add as u32 => y.iter_mut().zip(products).for_each(|(y, p)| *y += p),
             e if e == Epilogue::SiluGated as u32 => {
-                y.iter_mut().zip(products.chunks_exact(2)).for_each(|(y, p)| *y = p[0] / (1.0 + (-p[0]).exp()) * p[1]);
+                y.iter_mut()
+                    .zip(products.chunks_exact(2))
+                    .for_each(|(y, p)| *y = p[0] / (1.0 + (-p[0]).exp()) * p[1]);
             }
             _ => y[..products.len()].copy_from_slice(products),
         }
@@ -148,7 +151,11 @@ impl Rows<'_> {
     fn decode(&self, row: usize, into: &mut [f32]) {
         let values = self.layout.row_bytes() as usize;
         let scales = self.layout.row_scale_bytes() as usize;
-        self.layout.decode_row(&self.values[row * values..][..values], &self.scales[row * scales..][..scales], into);
+        self.layout.decode_row(
+            &self.values[row * values..][..values],
+            &self.scales[row * scales..][..scales],
+            into,
+        );
     }
 }
 
@@ -182,18 +189,36 @@ fn with_operands(
 /// The plain reference: every product summed in f64.
 pub(crate) fn reference(dispatch: &Dispatch, memory: &HostMemory) {
     let arguments = Arguments::of(dispatch, memory);
-    let (cols, features) = (arguments.cols(), arguments.params.rows as usize);
     with_operands(dispatch, memory, &arguments, |x, rows| {
-        let mut y = memory.write::<f32>(dispatch.slice("y"));
-        let mut row = vec![0.0; cols];
-        let mut products = vec![0.0; features];
-        for (x, y) in x.chunks(cols).zip(y.chunks_mut(arguments.params.y_stride as usize)) {
-            for (feature, product) in products.iter_mut().enumerate() {
-                rows.decode(feature, &mut row);
-                *product = row.iter().zip(x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum::<f64>() as f32;
-            }
-            arguments.store(&products, y);
+        plain_products(dispatch, memory, &arguments, x, rows)
+    });
+}
+
+fn plain_products(dispatch: &Dispatch, memory: &HostMemory, arguments: &Arguments, x: &[f32], rows: &Rows) {
+    let cols = arguments.cols();
+    let mut y = memory.write::<f32>(dispatch.slice("y"));
+    let mut row = vec![0.0; cols];
+    let mut products = vec![0.0; arguments.params.rows as usize];
+    for (x, y) in x.chunks(cols).zip(y.chunks_mut(arguments.params.y_stride as usize)) {
+        for (feature, product) in products.iter_mut().enumerate() {
+            rows.decode(feature, &mut row);
+            *product = row.iter().zip(x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum::<f64>() as f32;
         }
+        arguments.store(&products, y);
+    }
+}
+
+/// As [`reference`], with x in 16 bits: in groups of 32, x = s · q with |q| ≤ 32512.
+pub(crate) fn host_int16(dispatch: &Dispatch, memory: &HostMemory) {
+    let arguments = Arguments::of(dispatch, memory);
+    with_operands(dispatch, memory, &arguments, |x, rows| {
+        let mut rounded = x.to_vec();
+        for group in rounded.chunks_mut(32) {
+            let largest = group.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+            let inverse = if largest > 0.0 { 32512.0 / largest } else { 0.0 };
+            group.iter_mut().for_each(|v| *v = (*v * inverse).round_ties_even() * (largest / 32512.0));
+        }
+        plain_products(dispatch, memory, &arguments, &rounded, rows);
     });
 }
 
@@ -271,7 +296,15 @@ pub(crate) mod testing {
     impl Default for LinearCase {
         fn default() -> Self {
             let format = WeightFormat::F32;
-            Self { format, rows: 1, cols: 32, tokens: 1, active: 0, epilogue: Epilogue::Store, norm_eps: None }
+            Self {
+                format,
+                rows: 1,
+                cols: 32,
+                tokens: 1,
+                active: 0,
+                epilogue: Epilogue::Store,
+                norm_eps: None,
+            }
         }
     }
 
@@ -284,14 +317,22 @@ pub(crate) mod testing {
         let (row_bytes, scale_bytes) = (layout.row_bytes() as usize, layout.row_scale_bytes() as usize);
         for row in 0..rows {
             let random = case.random_bytes(cols * 2);
-            let weight = |i: usize| (f32::from(random[2 * i]) - 127.5) / 64.0 + f32::from(random[2 * i + 1]) / 4096.0;
+            let weight =
+                |i: usize| (f32::from(random[2 * i]) - 127.5) / 64.0 + f32::from(random[2 * i + 1]) / 4096.0;
             let stored: Vec<u8> = match layout.format {
                 WeightFormat::F32 => (0..cols).flat_map(|i| weight(i).to_le_bytes()).collect(),
                 WeightFormat::F16 => (0..cols).flat_map(|i| f16::from_f32(weight(i)).to_le_bytes()).collect(),
-                WeightFormat::Bf16 => (0..cols).flat_map(|i| half::bf16::from_f32(weight(i)).to_le_bytes()).collect(),
+                WeightFormat::Bf16 => {
+                    (0..cols).flat_map(|i| half::bf16::from_f32(weight(i)).to_le_bytes()).collect()
+                }
                 WeightFormat::Q8_0 => random
                     .chunks(64)
-                    .flat_map(|r| f16::from_f32(f32::from(r[0]) / 8192.0 + 0.001).to_le_bytes().into_iter().chain(r[32..].to_vec()))
+                    .flat_map(|r| {
+                        f16::from_f32(f32::from(r[0]) / 8192.0 + 0.001)
+                            .to_le_bytes()
+                            .into_iter()
+                            .chain(r[32..].to_vec())
+                    })
                     .collect(),
             };
             let scales = &mut scales[row * scale_bytes..][..scale_bytes];
@@ -300,8 +341,11 @@ pub(crate) mod testing {
         bytes
     }
 
-    /// Compares reference, host and device on random weights and activations.
-    pub(crate) fn check(dispatch: impl Fn(&Linear, u32, Bindings) -> Dispatch, layer: LinearCase) {
+    /// The buffers of a random layer, and its call.
+    fn case_of(
+        dispatch: impl Fn(&Linear, u32, Bindings) -> Dispatch,
+        layer: LinearCase,
+    ) -> (Case, Dispatch, Slice) {
         let LinearCase { format, rows, cols, tokens, active, epilogue, norm_eps } = layer;
         let mut case = Case::new();
         let layout = WeightLayout { format, rows: rows.into(), cols };
@@ -319,6 +363,31 @@ pub(crate) mod testing {
                 _ => case.output((y_stride * tokens) as usize * 4),
             },
         };
-        case.check(&dispatch(&Linear { layout, x_stride, y_stride, norm_eps, epilogue }, tokens, bindings), 2e-6);
+        let call = dispatch(&Linear { layout, x_stride, y_stride, norm_eps, epilogue }, tokens, bindings);
+        (case, call, bindings.y)
+    }
+
+    /// Compares reference, host and device on random weights and activations.
+    pub(crate) fn check(dispatch: impl Fn(&Linear, u32, Bindings) -> Dispatch, layer: LinearCase) {
+        let (case, call, _) = case_of(dispatch, layer);
+        // In 16 bits a value that lies between two steps may go either way.
+        let tolerance = if call.kernel.name.ends_with("_int16") { 3e-5 } else { 2e-6 };
+        case.check(&call, tolerance);
+    }
+
+    /// The relative distance of a variant's reference from the exact product.
+    pub(crate) fn exact_difference(
+        dispatch: impl Fn(&Linear, u32, Bindings) -> Dispatch,
+        layer: LinearCase,
+    ) -> f64 {
+        let (case, call, y) = case_of(dispatch, layer);
+        let floats = |words: Vec<u32>| {
+            words.into_iter().take(layer.rows as usize).map(f32::from_bits).collect::<Vec<_>>()
+        };
+        let found = floats(case.reference_words(&call, y));
+        let memory = case.copy();
+        reference(&call, &memory);
+        let exact = floats(memory.read::<u32>(y).to_vec());
+        resident_tensor::compare(&found, &exact).relative_l2
     }
 }

@@ -76,7 +76,11 @@ impl Case {
         self.compare(dispatch, |name, who, expected, found| {
             let (mut error, mut norm) = (0.0f64, 0.0f64);
             for (index, (e, f)) in expected.iter().zip(found).enumerate() {
-                assert_eq!(*e == POISON, *f == POISON, "{who}: '{name}'[{index}] written by one, not the other");
+                assert_eq!(
+                    *e == POISON,
+                    *f == POISON,
+                    "{who}: '{name}'[{index}] written by one, not the other"
+                );
                 if *e != POISON {
                     let (e, f) = (f64::from(f32::from_bits(*e)), f64::from(f32::from_bits(*f)));
                     error += (e - f).powi(2);
@@ -85,7 +89,10 @@ impl Case {
             }
             let relative = if norm > 0.0 { (error / norm).sqrt() } else { error.sqrt() };
             // Not `>`: NaN never passes.
-            assert!(relative <= tolerance, "{who}: '{name}' differs by {relative:.2e}, tolerance {tolerance:.0e}");
+            assert!(
+                relative <= tolerance,
+                "{who}: '{name}' differs by {relative:.2e}, tolerance {tolerance:.0e}"
+            );
         });
     }
 
@@ -134,7 +141,8 @@ impl Case {
         Slice { buffer: crate::BufferId(index as u32), offset_bytes: 0, bytes: self.bytes[index] }
     }
 
-    fn copy(&self) -> HostMemory {
+    /// The buffers as they are before a run.
+    pub(crate) fn copy(&self) -> HostMemory {
         let mut copy = HostMemory::new();
         for index in 0..self.bytes.len() {
             copy.add_values(&self.memory.read::<u8>(self.all_of(index)));
@@ -166,12 +174,19 @@ impl Case {
         device.wait(device.submit(&[&recording]).expect("submit")).expect("wait");
         let memory = self.copy();
         for (index, buffer) in buffers.iter().enumerate() {
-            device.readback(buffer, 0, &mut memory.write::<u8>(self.all_of(index)), "case").expect("readback");
+            device
+                .readback(buffer, 0, &mut memory.write::<u8>(self.all_of(index)), "case")
+                .expect("readback");
         }
         let messages = device.validation_messages();
         assert!(messages.is_empty(), "validation: {messages:#?}");
         memory
     }
+}
+
+/// The device's subgroup size, where there is a device.
+pub(crate) fn subgroup_size() -> Option<u32> {
+    device().map(|device| device.info().features.subgroup_size)
 }
 
 /// The device that tests share.
@@ -183,7 +198,8 @@ fn device() -> Option<&'static Device> {
             let listing = resident_vulkan::list_devices(validation).expect("list devices");
             let best = resident_vulkan::rank(&listing.devices).first().map(|r| &listing.devices[r.index]);
             let options = Options { validation, ..Options::default() };
-            let device = best.map(|info| Device::open(info, Arc::new(Ledger::new()), options).expect("open device"));
+            let device =
+                best.map(|info| Device::open(info, Arc::new(Ledger::new()), options).expect("open device"));
             let required = std::env::var_os("RESIDENT_REQUIRE_VULKAN").is_some();
             assert!(device.is_some() || !required, "RESIDENT_REQUIRE_VULKAN is set and no device was found");
             device

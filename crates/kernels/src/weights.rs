@@ -59,10 +59,10 @@ macro_rules! weight_kernels {
     ($op:literal, $host:path, $reference:path) => {
         fn kernel(format: $crate::weights::WeightFormat) -> &'static $crate::Kernel {
             static KERNELS: [$crate::Kernel; 4] = [
-                weight_kernels!(@one $op, "f32", $host, $reference),
-                weight_kernels!(@one $op, "f16", $host, $reference),
-                weight_kernels!(@one $op, "bf16", $host, $reference),
-                weight_kernels!(@one $op, "q8_0", $host, $reference),
+        weight_kernels!(@one $op, "f32", $host, $reference),
+        weight_kernels!(@one $op, "f16", $host, $reference),
+        weight_kernels!(@one $op, "bf16", $host, $reference),
+        weight_kernels!(@one $op, "q8_0", $host, $reference),
             ];
             &KERNELS[format as usize]
         }
@@ -160,8 +160,12 @@ impl WeightLayout {
                     *v = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
                 }
             }
-            WeightFormat::F16 => row.iter_mut().zip(pairs(values)).for_each(|(v, b)| *v = f16::from_le_bytes(b).to_f32()),
-            WeightFormat::Bf16 => row.iter_mut().zip(pairs(values)).for_each(|(v, b)| *v = bf16::from_le_bytes(b).to_f32()),
+            WeightFormat::F16 => {
+                row.iter_mut().zip(pairs(values)).for_each(|(v, b)| *v = f16::from_le_bytes(b).to_f32())
+            }
+            WeightFormat::Bf16 => {
+                row.iter_mut().zip(pairs(values)).for_each(|(v, b)| *v = bf16::from_le_bytes(b).to_f32())
+            }
             WeightFormat::Q8_0 => {
                 let mut scales = pairs(scales).map(|b| f16::from_le_bytes(b).to_f32());
                 for (row, run) in row.chunks_mut(RUN * GROUP).zip(values.chunks(RUN * GROUP)) {
@@ -202,7 +206,10 @@ mod tests {
             });
             let row = round_trip(WeightFormat::Q8_0, (groups * GROUP) as u32, &blocks.collect::<Vec<_>>());
             for (i, value) in row.iter().enumerate() {
-                assert_eq!(*value, (i % GROUP) as f32 * (0.5 + (i / GROUP) as f32) - 16.0 * (0.5 + (i / GROUP) as f32));
+                assert_eq!(
+                    *value,
+                    (i % GROUP) as f32 * (0.5 + (i / GROUP) as f32) - 16.0 * (0.5 + (i / GROUP) as f32)
+                );
             }
         }
     }

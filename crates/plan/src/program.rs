@@ -1,6 +1,6 @@
 //! Programs, buffers, plans and the builder that puts them together.
 
-use resident_kernels::{BufferId, Cost, Dispatch, Slice};
+use resident_kernels::{BufferId, Cost, DeviceTraits, Dispatch, Slice};
 
 /// What a buffer is for, and with that where it lives and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub struct PlanId(pub usize);
 /// Buffers and the plans over them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Program {
+    /// What the kernels' variants are chosen for.
+    pub device: DeviceTraits,
     /// All buffers, by [`BufferId`].
     pub buffers: Vec<BufferDecl>,
     /// All plans, by [`PlanId`].
@@ -104,6 +106,11 @@ pub struct PlanBuilder<'a> {
 }
 
 impl PlanBuilder<'_> {
+    /// What the kernels' variants are chosen for.
+    pub fn device(&self) -> DeviceTraits {
+        self.program.device
+    }
+
     /// Token rows that the plan is built for.
     pub fn rows(&self) -> u32 {
         self.plan.rows

@@ -51,7 +51,8 @@ pub fn dispatch(embed: &Embed, token_rows: u32, bindings: Bindings) -> Dispatch 
     let Embed { layout, first_token, y_stride, scale } = *embed;
     let scale_bytes = layout.rows * layout.row_scale_bytes();
     let read = |name, slice| Binding { name, slice, access: Access::Read };
-    let params = Params { first_row: first_token, rows: layout.rows as u32, cols: layout.cols, y_stride, scale };
+    let params =
+        Params { first_row: first_token, rows: layout.rows as u32, cols: layout.cols, y_stride, scale };
     let values = u64::from(token_rows) * u64::from(layout.cols);
     Dispatch {
         kernel: kernel(layout.format),
@@ -75,7 +76,8 @@ pub fn dispatch(embed: &Embed, token_rows: u32, bindings: Bindings) -> Dispatch 
 
 fn reference(dispatch: &Dispatch, memory: &HostMemory) {
     let Params { first_row, rows, cols, y_stride, scale } = dispatch.params();
-    let format = WeightFormat::ALL.into_iter().find(|f| dispatch.kernel.name.ends_with(&format!("_{}", f.name())));
+    let format =
+        WeightFormat::ALL.into_iter().find(|f| dispatch.kernel.name.ends_with(&format!("_{}", f.name())));
     let layout = WeightLayout { format: format.expect("named after its format"), rows: rows.into(), cols };
     let (value_bytes, scale_bytes) = (layout.row_bytes() as usize, layout.row_scale_bytes() as usize);
     let values = memory.read::<u8>(dispatch.slice("weight"));
@@ -88,7 +90,11 @@ fn reference(dispatch: &Dispatch, memory: &HostMemory) {
         let entry = row[0].wrapping_sub(first_row) as usize;
         if entry < rows as usize {
             let y = &mut y[..cols as usize];
-            layout.decode_row(&values[entry * value_bytes..][..value_bytes], &scales[entry * scale_bytes..][..scale_bytes], y);
+            layout.decode_row(
+                &values[entry * value_bytes..][..value_bytes],
+                &scales[entry * scale_bytes..][..scale_bytes],
+                y,
+            );
             y.iter_mut().for_each(|v| *v *= scale);
         }
     }

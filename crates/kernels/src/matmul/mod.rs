@@ -28,7 +28,11 @@ pub fn dispatch(layer: &Linear, token_rows: u32, bindings: Bindings) -> Dispatch
         specialization: vec![TILE_INVOCATIONS, cols, epilogue],
         bindings: layer.bindings(bindings),
         params: layer.params(),
-        grid: Grid::Groups([layer.layout.rows.div_ceil(u64::from(TILE)) as u32, token_rows.div_ceil(TILE), 1]),
+        grid: Grid::Groups([
+            layer.layout.rows.div_ceil(u64::from(TILE)) as u32,
+            token_rows.div_ceil(TILE),
+            1,
+        ]),
         cost: layer.cost(token_rows),
     }
 }

@@ -1,66 +1,154 @@
-// y = W x for one token row at a time; see mod.rs. A subgroup computes SUBGROUP_ROWS output features; each lane
-// multiplies every subgroup-size-th chunk of them, with UNROLL chunks of each row in flight.
+// y = W x for one token row at a time; see mod.rs. A workgroup first stages x in shared memory (with the norm's weight,
+// and as two planes of bytes where ACTIVATIONS_INT16 is defined), then each of its subgroups computes blocks of
+// SUBGROUP_ROWS output features: each lane multiplies every subgroup-size-th chunk of their rows. The weights of the next
+// step are loaded before the current ones are multiplied, the first ones before x is staged.
 #include "common.glsl"
+#ifdef ACTIVATIONS_INT16
+#extension GL_EXT_integer_dot_product : require
+#extension GL_KHR_shader_subgroup_clustered : require
+#endif
 #include "weights.glsl"
 #include "linear.glsl"
 
 layout(constant_id = 3) const uint NORM = 0;
 layout(constant_id = 4) const uint SUBGROUP_ROWS = 2;
-layout(constant_id = 5) const uint UNROLL = 1;
+// Blocks of rows that a subgroup computes one after the other.
+layout(constant_id = 5) const uint BLOCKS = 1;
+// 0 where x is too long for shared memory: then every product reads it again.
+layout(constant_id = 6) const uint STAGED = 1;
+
+const uint CHUNKS = (COLS + CHUNK - 1) / CHUNK;
+
+#ifdef ACTIVATIONS_INT16
+// x = scale * (256 * high + low) in groups of 32: [high 0-15][high 16-31][low 0-15][low 16-31], each by group.
+shared uvec4 staged[4 * CHUNKS];
+shared float staged_scales[CHUNKS];
+#else
+// Part p of every chunk, then part p + 1: lanes with neighbouring chunks read neighbouring vectors.
+shared vec4 staged[STAGED != 0 ? CHUNK / 4 * CHUNKS : 1];
+#endif
+
+// Four values of x with the norm's weight, and what they add to the sum of squares.
+vec4 load_activation(uint x_base, uint k, inout float squares) {
+  vec4 values = load_row4(x, x_base, k);
+  if (NORM != 0) {
+    squares += dot(values, values);
+    values *= load_row4(norm_weight, 0, k);
+  }
+  return values;
+}
+
+#ifdef ACTIVATIONS_INT16
+uint packed_bytes(ivec4 values) {
+  uvec4 bytes = uvec4(values) & 0xffu;
+  return bytes.x | bytes.y << 8 | bytes.z << 16 | bytes.w << 24;
+}
+
+// Eight neighbouring invocations quantise a group of 32.
+float stage(uint x_base) {
+  float squares = 0.0;
+  for (uint start = 0; start < COLS / 4; start += gl_WorkGroupSize.x) {
+    uint vector = start + gl_LocalInvocationIndex;
+    bool inside = vector < COLS / 4;
+    vec4 values = inside ? load_activation(x_base, vector * 4, squares) : vec4(0.0);
+    vec4 sizes = abs(values);
+    float largest = subgroupClusteredMax(max(max(sizes.x, sizes.y), max(sizes.z, sizes.w)), 8);
+    float inverse = largest > 0.0 ? 32512.0 / largest : 0.0;
+    ivec4 whole = ivec4(roundEven(values * inverse));
+    ivec4 high = (whole + 128) >> 8;
+    if (inside) {
+      uint group = vector / 8, half_group = vector / 4 % 2;
+      staged[half_group * CHUNKS + group][vector % 4] = packed_bytes(high);
+      staged[(2 + half_group) * CHUNKS + group][vector % 4] = packed_bytes(whole - 256 * high);
+      if (vector % 8 == 0) staged_scales[group] = largest / 32512.0;
+    }
+  }
+  return squares;
+}
+
+int dot16(uvec4 a, uvec4 b, int sum) {
+  [[unroll]] for (uint i = 0; i < 4; ++i) sum += dotPacked4x8EXT(int(a[i]), int(b[i]));
+  return sum;
+}
+
+float chunk_product(Chunk weights, uint chunk, uint x_base) {
+  int high = dot16(weights.second, staged[CHUNKS + chunk], dot16(weights.first, staged[chunk], 0));
+  int both = dot16(weights.second, staged[3 * CHUNKS + chunk], dot16(weights.first, staged[2 * CHUNKS + chunk], high * 256));
+  return float(both) * (staged_scales[chunk] * weights.scale);
+}
+#else
+float stage(uint x_base) {
+  float squares = 0.0;
+  if (STAGED == 0 && NORM == 0) return squares;
+  for (uint vector = gl_LocalInvocationIndex; vector < CHUNKS * (CHUNK / 4); vector += gl_WorkGroupSize.x) {
+    vec4 values = load_activation(x_base, vector * 4, squares);
+    if (STAGED != 0) staged[vector % (CHUNK / 4) * CHUNKS + vector / (CHUNK / 4)] = values;
+  }
+  return squares;
+}
+
+float chunk_product(Chunk weights, uint chunk, uint x_base) {
+  float sum = 0.0, squares = 0.0;
+  [[unroll]] for (uint part = 0; part < CHUNK / 4; ++part) {
+    vec4 values = STAGED != 0 ? staged[part * CHUNKS + chunk] : load_activation(x_base, chunk * CHUNK + part * 4, squares);
+    sum += dot(unscaled_weights(weights, part), values);
+  }
+  return sum * chunk_scale(weights);
+}
+#endif
+
+// Arrays sized by a specialization constant cannot be passed or assigned, so these work on one row.
+Chunk load_row_chunk(uint row, uint chunk) {
+  return load_chunk(weight, scales, min(row, rows - 1), min(chunk, CHUNKS - 1), COLS);
+}
+
+void store(uint index, float value) {
+  if (EPILOGUE == EPILOGUE_ADD) y.at[index] += value;
+  else y.at[index] = value;
+}
 
 void main() {
   uint token_row = gl_WorkGroupID.y;
   if (token_row >= row_count.at[0]) return;
-  uint first_row = (gl_WorkGroupID.x * gl_NumSubgroups + gl_SubgroupID) * SUBGROUP_ROWS;
-  if (first_row >= rows) return;
+  uint first_row = (gl_WorkGroupID.x * gl_NumSubgroups + gl_SubgroupID) * SUBGROUP_ROWS * BLOCKS;
+  uint lane = gl_SubgroupInvocationID;
+  uint steps = (CHUNKS + gl_SubgroupSize - 1) / gl_SubgroupSize; // of one block
+  Chunk next[SUBGROUP_ROWS];
+  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) next[r] = load_row_chunk(first_row + r, lane);
 
-  const uint chunks = chunks_in_row(COLS);
   uint x_base = token_row * (x_stride / 4);
-  float sums[SUBGROUP_ROWS];
-  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] = 0.0;
-  float squares = 0.0;
+  float squares = stage(x_base);
+  float norm = 1.0;
+  if (NORM != 0) norm = inversesqrt(workgroup_sum(squares) / float(COLS) + eps);
+  barrier();
 
-  for (uint start = gl_SubgroupInvocationID; start < chunks; start += gl_SubgroupSize * UNROLL) {
-    Chunk weights[UNROLL * SUBGROUP_ROWS];
-    [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
-      uint chunk = min(start + u * gl_SubgroupSize, chunks - 1);
-      [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r)
-        weights[u * SUBGROUP_ROWS + r] = load_chunk(weight, scales, min(first_row + r, rows - 1), chunk, COLS);
-    }
-    [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
-      uint chunk = start + u * gl_SubgroupSize;
-      if (u > 0 && chunk >= chunks) break;
-      float products[SUBGROUP_ROWS];
-      [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) products[r] = 0.0;
-      [[unroll]] for (uint part = 0; part < CHUNK / 4; ++part) {
-        uint k = chunk * CHUNK + part * 4;
-        vec4 values = load_row4(x, x_base, k);
-        if (NORM != 0) {
-          squares += dot(values, values);
-          values *= load_row4(norm_weight, 0, k);
-        }
-        [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r)
-          products[r] += dot(unscaled_weights(weights[u * SUBGROUP_ROWS + r], part), values);
+  [[unroll]] for (uint block = 0; block < BLOCKS; ++block) {
+    uint row = first_row + block * SUBGROUP_ROWS;
+    if (row >= rows) return; // the whole subgroup
+    float sums[SUBGROUP_ROWS];
+    [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] = 0.0;
+    for (uint step = 0; step < steps; ++step) {
+      Chunk weights[SUBGROUP_ROWS];
+      [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) weights[r] = next[r];
+      bool last = step + 1 == steps;
+      if (!last || block + 1 < BLOCKS) {
+        uint next_row = last ? row + SUBGROUP_ROWS : row;
+        uint next_chunk = last ? lane : lane + (step + 1) * gl_SubgroupSize;
+        [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) next[r] = load_row_chunk(next_row + r, next_chunk);
       }
-      [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r)
-        sums[r] += products[r] * chunk_scale(weights[u * SUBGROUP_ROWS + r]);
+      uint chunk = lane + step * gl_SubgroupSize;
+      if (chunk < CHUNKS) {
+        [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] += chunk_product(weights[r], chunk, x_base);
+      }
     }
-  }
+    [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] = subgroupAdd(sums[r]) * norm;
 
-  float norm = NORM != 0 ? inversesqrt(subgroupAdd(squares) / float(COLS) + eps) : 1.0;
-  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] = subgroupAdd(sums[r]) * norm;
-
-  uint y_base = token_row * y_stride;
-  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) {
-    uint row = first_row + r;
-    if (gl_SubgroupInvocationID != r % gl_SubgroupSize || row >= rows) continue;
-    if (EPILOGUE == EPILOGUE_SILU_GATED) {
+    uint y_base = token_row * y_stride;
+    [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) {
+      if (lane != r % gl_SubgroupSize || row + r >= rows) continue;
+      if (EPILOGUE != EPILOGUE_SILU_GATED) store(y_base + row + r, sums[r]);
       // Gate and up rows alternate: an even row is a gate, the next one its partner.
-      if (r % 2 == 0) y.at[y_base + row / 2] = silu(sums[r]) * sums[min(r + 1, SUBGROUP_ROWS - 1)];
-    } else if (EPILOGUE == EPILOGUE_ADD) {
-      y.at[y_base + row] += sums[r];
-    } else {
-      y.at[y_base + row] = sums[r];
+      else if (r % 2 == 0) store(y_base + (row + r) / 2, silu(sums[r]) * sums[min(r + 1, SUBGROUP_ROWS - 1)]);
     }
   }
 }

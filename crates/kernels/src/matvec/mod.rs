@@ -1,31 +1,53 @@
 //! `matvec_<format>`: y = W x, the weights read once for each token row: the kernel of decode.
 //!
-//! A subgroup owns a few output features and runs along their whole rows, so that nothing is exchanged but the final
-//! subgroup sum. An RMSNorm of x costs no phase of its own: x is multiplied by the norm's weight as it is read, its
-//! squares are summed along the way, and the finished product is scaled.
+//! A workgroup stages x in shared memory, with the norm's weight where an RMSNorm is taken along (the finished products
+//! are scaled by its root), so a norm costs no phase of its own. A subgroup owns a few output features and runs along
+//! their whole rows, so that nothing else is exchanged but the final subgroup sum.
+//!
+//! `matvec_q8_0_int16` stages x as two planes of bytes, x = s · (256 · high + low) in groups of 32, and multiplies with
+//! packed 8-bit dot products: 16-bit activations (relative error 5e-5) at close to the speed of 8-bit ones.
 
 #[cfg(test)]
 mod tests;
 
-use crate::linear::{Bindings, Epilogue, Linear};
-use crate::weights::WeightFormat;
-use crate::{Dispatch, Grid, LOCAL_SIZE, linear};
+use crate::linear::{Bindings, Linear};
+use crate::weights::{WeightFormat, WeightLayout};
+use crate::{DeviceTraits, Dispatch, Grid, Kernel, LOCAL_SIZE, linear};
 
 weight_kernels!("matvec", linear::host, linear::reference);
 
+static Q8_0_INT16: Kernel = Kernel {
+    name: "matvec_q8_0_int16",
+    spirv: include_bytes!("matvec_q8_0_int16.spv"),
+    host: linear::host_int16,
+    reference: linear::host_int16,
+};
+
+/// Shared memory that a workgroup needs beside x.
+const OTHER_SHARED_BYTES: u32 = 2048;
+
 /// Multiplies up to `token_rows` rows of x.
-pub fn dispatch(layer: &Linear, token_rows: u32, bindings: Bindings) -> Dispatch {
-    // Gate and up of one feature must meet in one subgroup, so a gated one owns an even number of rows.
+pub fn dispatch(layer: &Linear, token_rows: u32, device: DeviceTraits, bindings: Bindings) -> Dispatch {
+    let WeightLayout { format, rows, cols } = layer.layout;
+    let fits = |bytes: u32| bytes + OTHER_SHARED_BYTES <= device.shared_memory_bytes;
+    // Two bytes a value and a scale for 32.
+    let int16 = format == WeightFormat::Q8_0 && device.packed_dot_product && fits(cols * 2 + cols / 8);
+    let staged = int16 || fits(cols.next_multiple_of(8) * 4);
+    // Gate and up of one feature must meet in one subgroup, so a subgroup's rows are even.
     let subgroup_rows = 2;
-    let unroll = if layer.layout.format == WeightFormat::Q8_0 { 1 } else { 2 };
+    let blocks = 1;
     let [cols, epilogue] = layer.specialization();
-    debug_assert!(layer.epilogue != Epilogue::SiluGated || layer.layout.rows.is_multiple_of(2));
+    let norm = layer.norm_eps.is_some().into();
     Dispatch {
-        kernel: kernel(layer.layout.format),
-        specialization: vec![LOCAL_SIZE, cols, epilogue, layer.norm_eps.is_some().into(), subgroup_rows, unroll],
+        kernel: if int16 { &Q8_0_INT16 } else { kernel(format) },
+        specialization: vec![LOCAL_SIZE, cols, epilogue, norm, subgroup_rows, blocks, staged.into()],
         bindings: layer.bindings(bindings),
         params: layer.params(),
-        grid: Grid::Subgroups { jobs: layer.layout.rows.div_ceil(u64::from(subgroup_rows)) as u32, y: token_rows, z: 1 },
+        grid: Grid::Subgroups {
+            jobs: rows.div_ceil(u64::from(subgroup_rows * blocks)) as u32,
+            y: token_rows,
+            z: 1,
+        },
         cost: layer.cost(token_rows),
     }
 }

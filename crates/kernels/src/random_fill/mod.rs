@@ -10,12 +10,8 @@ use half::f16;
 use rayon::prelude::*;
 use std::ops::Range;
 
-static KERNEL: Kernel = Kernel {
-    name: "random_fill",
-    spirv: include_bytes!("random_fill.spv"),
-    host: reference,
-    reference,
-};
+static KERNEL: Kernel =
+    Kernel { name: "random_fill", spirv: include_bytes!("random_fill.spv"), host: reference, reference };
 
 /// What the words hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +47,8 @@ pub fn dispatch(ty: RandomType, seed: u32, range: Range<f32>, values: Slice) -> 
         kernel: &KERNEL,
         specialization: vec![LOCAL_SIZE, ty as u32],
         bindings: vec![Binding { name: "values", slice: Some(values), access: Access::Write }],
-        params: bytemuck::bytes_of(&Params { words, seed, low: range.start, span: range.end - range.start }).to_vec(),
+        params: bytemuck::bytes_of(&Params { words, seed, low: range.start, span: range.end - range.start })
+            .to_vec(),
         grid: Grid::Groups([words.div_ceil(LOCAL_SIZE).clamp(1, GROUPS), 1, 1]),
         cost: Cost { activation_bytes: values.bytes, ..Cost::default() },
     }
@@ -72,7 +69,9 @@ fn reference(dispatch: &Dispatch, memory: &HostMemory) {
                 let half = |bits| u32::from(f16::from_f32(uniform(bits)).to_bits());
                 half(first) | half(second) << 16
             }
-            t if t == RandomType::Bf16 as u32 => uniform(first).to_bits() >> 16 | (uniform(second).to_bits() & 0xffff_0000),
+            t if t == RandomType::Bf16 as u32 => {
+                uniform(first).to_bits() >> 16 | (uniform(second).to_bits() & 0xffff_0000)
+            }
             _ => bits,
         };
     });

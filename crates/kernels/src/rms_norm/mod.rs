@@ -50,6 +50,10 @@ pub fn dispatch(params: Params, rows: u32, bindings: Bindings) -> Dispatch {
         bindings: bindings.list(),
         params: bytemuck::bytes_of(&params).to_vec(),
         grid: Grid::Groups([rows, 1, 1]),
-        cost: Cost { weight_bytes: u64::from(params.cols) * 4, activation_bytes: values * 8, operations: values * 4 },
+        cost: Cost {
+            weight_bytes: u64::from(params.cols) * 4,
+            activation_bytes: values * 8,
+            operations: values * 4,
+        },
     }
 }

@@ -6,12 +6,8 @@ mod tests;
 
 use crate::{Access, Binding, Cost, Dispatch, Grid, HostMemory, Kernel, LOCAL_SIZE, Slice};
 
-static KERNEL: Kernel = Kernel {
-    name: "stream_read",
-    spirv: include_bytes!("stream_read.spv"),
-    host: reference,
-    reference,
-};
+static KERNEL: Kernel =
+    Kernel { name: "stream_read", spirv: include_bytes!("stream_read.spv"), host: reference, reference };
 
 /// Adds the sum of all words of `source` (a multiple of 64 bytes) to `checksum`, spread over one word for each of
 /// `groups` workgroups.
