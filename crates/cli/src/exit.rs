@@ -5,9 +5,9 @@ use resident_engine::EngineError;
 /// Done.
 pub(crate) const DONE: u8 = 0;
 /// Something failed at run time.
-const FAILED: u8 = 1;
+pub(crate) const FAILED: u8 = 1;
 /// The command line asks for something that does not exist.
-const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 /// A gate or a verification failed.
 pub(crate) const GATE: u8 = 3;
 /// A GPU was required and there is none.
@@ -21,6 +21,15 @@ pub(crate) const INTERRUPTED: u8 = 130;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
+
+/// The error and its causes in one line; a cause that the message before it repeats stands there once.
+pub(crate) fn message(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |message, cause| match cause.to_string() {
+        cause if message.is_empty() => cause,
+        cause if message.contains(&cause) => message,
+        cause => format!("{message}: {cause}"),
+    })
+}
 
 /// The exit code of a failed command.
 pub(crate) fn code_of(error: &anyhow::Error) -> u8 {

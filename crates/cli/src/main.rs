@@ -7,6 +7,7 @@ mod commands;
 mod device;
 mod embedded;
 mod exit;
+mod interrupt;
 mod model;
 mod output;
 mod settings;
@@ -16,7 +17,19 @@ use std::process::ExitCode;
 
 /// Runs language models entirely on the GPU, through Vulkan, and proves it.
 #[derive(Parser)]
-#[command(name = "resident", version, max_term_width = 110)]
+#[command(
+    name = "resident",
+    version,
+    max_term_width = 110,
+    after_help = "\
+Examples:
+  resident run \"Once upon a time\"
+  resident run -m model.gguf \"Hello\" --require-gpu --report run.json
+  resident devices
+
+Exit codes: 0 done, 1 failed at run time, 2 wrong usage, 3 a gate or a verification failed, 4 the required GPU is not \
+there, 5 device lost, 130 interrupted."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,16 +45,31 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return ExitCode::from(explain(&answer)),
+    };
+    let outcome = interrupt::install().and_then(|()| match cli.command {
         Command::Run(args) => commands::run::run(&args),
         Command::Logits(args) => commands::logits::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
-    };
+    });
     let code = outcome.unwrap_or_else(|error| {
-        eprintln!("resident: {error:#}");
+        output::notice(&format!("resident: {}", exit::message(&error)));
         exit::code_of(&error)
     });
     ExitCode::from(code)
+}
+
+/// Prints help and version to stdout, where failing counts as it does for every result, and usage errors to stderr.
+fn explain(answer: &clap::Error) -> u8 {
+    match answer.print() {
+        Err(error) if !answer.use_stderr() => {
+            output::notice(&format!("resident: writing to stdout: {error}"));
+            exit::FAILED
+        }
+        _ => u8::try_from(answer.exit_code()).unwrap_or(exit::USAGE),
+    }
 }

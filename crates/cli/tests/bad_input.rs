@@ -130,6 +130,23 @@ fn gguf_that_announces_the_absurd() {
 }
 
 #[test]
+fn contexts_beyond_the_memory() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("model.gguf");
+    fs::write(&path, with_u32(tiny_llama().finish(), "llama.context_length", i32::MAX as u32)).unwrap();
+    let long = ["run", "a", "--max-tokens", "2000000000", "--device", "cpu", "-m"];
+    let says =
+        ["a context of 2000000003 tokens takes ", "GiB of memory, the device has ", "ask for fewer tokens"];
+    resident(long).argument(&path).limited().fails(1, &says);
+    // What is asked for counts, not what the model could do.
+    resident(["run", "a", "--max-tokens", "2", "--device", "cpu", "-m"])
+        .argument(&path)
+        .limited()
+        .run()
+        .expect(0);
+}
+
+#[test]
 fn tensors_that_overlap_or_leave_the_file() {
     let q8_0 = 8;
     let at = |offset| tiny_llama().raw_tensor(b"extra", &[32, 8], q8_0, offset).finish();

@@ -90,6 +90,7 @@ impl Engine {
             score_rows: score.then_some(SCORE_ROWS),
             kv_type: KvType::F32,
             max_buffer_bytes,
+            memory_bytes: choice.target.memory_bytes(),
         };
         let mut built = match model.source() {
             Source::Checkpoint(checkpoint) => Model::build(checkpoint, shape)?,

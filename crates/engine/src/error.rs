@@ -13,6 +13,14 @@ pub enum EngineError {
     /// The model's tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// The tokenizer within a GGUF file.
+    #[error("{file}: {source}")]
+    GgufTokenizer {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: TokenizerError,
+    },
     /// The device.
     #[error(transparent)]
     Runtime(#[from] resident_runtime::Error),

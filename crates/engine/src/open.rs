@@ -68,7 +68,8 @@ impl OpenModel {
         };
         match (checkpoint.folder(), checkpoint.gguf_metadata()) {
             (Some(folder), _) => Ok(Tokenizer::from_folder(folder)?),
-            (None, Some(metadata)) => Ok(Tokenizer::from_gguf(vocabulary(metadata)?)?),
+            (None, Some(metadata)) => Tokenizer::from_gguf(vocabulary(metadata)?)
+                .map_err(|source| EngineError::GgufTokenizer { file: checkpoint.label().to_owned(), source }),
             (None, None) => unreachable!("a checkpoint is a folder or a GGUF file"),
         }
     }

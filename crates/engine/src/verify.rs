@@ -75,6 +75,10 @@ impl Golden {
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         let file = path.display().to_string();
         let fail = |problem: String| EngineError::Golden { file: file.clone(), problem };
+        // Reading a pipe would wait for its writer, reading a device might never end.
+        if !std::fs::metadata(path).map_err(|e| fail(e.to_string()))?.is_file() {
+            return Err(fail("this is no file; expected a golden of 'resident verify --help'".into()));
+        }
         let bytes = std::fs::read(path).map_err(|e| fail(e.to_string()))?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| {
             fail(format!("no safetensors file ({e}); expected a golden of 'resident verify --help'"))

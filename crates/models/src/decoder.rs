@@ -92,13 +92,11 @@ impl Decoder {
             head_dim: config.head_dim,
         };
         let blocks = shape.context.div_ceil(KV_BLOCK);
+        // Sizes of a damaged file: the tensors' shapes and the check of the memory find them, an overflow must not.
+        let cache_bytes = u64::from(blocks * shape.max_sequences).saturating_mul(cache.block_bytes());
         for index in 0..config.num_hidden_layers {
             let builder = LayerBuilder { config: &config, normalise_heads, index };
-            layers.push(builder.declare(
-                program,
-                weights,
-                cache.cache_bytes(blocks * shape.max_sequences),
-            )?);
+            layers.push(builder.declare(program, weights, cache_bytes)?);
         }
         let eps = config.rms_norm_eps;
         let norm =
@@ -120,6 +118,12 @@ impl Decoder {
             }
             None => None,
         };
+        // The tables of a mistaken context would fill the host's memory before a device refuses it.
+        let tables_bytes = u64::from(shape.context) * u64::from(config.head_dim) * 4;
+        let caches_bytes = cache_bytes.saturating_mul(2 * u64::from(config.num_hidden_layers));
+        let what = || format!("a context of {} tokens", shape.context);
+        let remedy = "ask for fewer tokens or a shorter context";
+        shape.refuse_beyond_memory(caches_bytes.saturating_add(tables_bytes), what, remedy)?;
         let frequencies = rope::inverse_frequencies(&config.rope, config.head_dim, factors.as_deref());
         let [cos, sin] = rope::tables(&frequencies, shape.context);
         let block_table: Vec<u32> = (0..blocks * shape.max_sequences).collect();

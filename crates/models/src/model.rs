@@ -26,12 +26,29 @@ pub struct Shape {
     pub kv_type: KvType,
     /// The largest buffer that the device allocates.
     pub max_buffer_bytes: u64,
+    /// Memory of the device: a model that needs more is refused before any of it is taken.
+    pub memory_bytes: u64,
 }
 
 impl Shape {
     /// The most rows of any plan.
     pub(crate) fn max_rows(&self) -> u32 {
         self.prefill_rows.iter().copied().chain(self.score_rows).max().unwrap_or(1)
+    }
+
+    /// Refuses what the device's memory does not hold.
+    pub(crate) fn refuse_beyond_memory(
+        &self,
+        needed: u64,
+        what: impl Fn() -> String,
+        remedy: &'static str,
+    ) -> Result<(), ModelError> {
+        let has = self.memory_bytes;
+        if needed <= has {
+            return Ok(());
+        }
+        let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+        Err(ModelError::Memory { what: what(), needed_gib: gib(needed), has_gib: gib(has), remedy })
     }
 }
 
@@ -175,6 +192,14 @@ impl<'a> Model<'a> {
             let (plan, logits) = resident.score_plan(&mut program, rows);
             ScorePlan { rows, plan, logits }
         });
+        let kept_bytes =
+            program.bytes_of(BufferKind::Weight).saturating_add(program.bytes_of(BufferKind::State));
+        let what = || "the model with its KV cache".to_owned();
+        shape.refuse_beyond_memory(
+            kept_bytes,
+            what,
+            "use a smaller model or one with fewer bits a weight",
+        )?;
         let handles = Handles { decode, prefill, score, step: resident.step() };
         let (config, parameters) = (resident.config().clone(), weights.parameters);
         Ok(Self { config, program, handles, parameters, weights, tables })

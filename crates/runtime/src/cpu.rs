@@ -6,6 +6,18 @@ use resident_plan::{Plan, Program};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Bytes of memory that this process may still take, as far as Linux tells; elsewhere a number beyond any machine.
+pub(crate) fn available_bytes() -> u64 {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let meminfo = read("/proc/meminfo");
+    let available =
+        meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next());
+    let available = available.and_then(|kib| kib.parse::<u64>().ok()).map(|kib| kib << 10);
+    // A container's limit; without one the file says 'max'.
+    let limit = read("/sys/fs/cgroup/memory.max").trim().parse().ok();
+    [available, limit].into_iter().flatten().min().unwrap_or(1 << 60)
+}
+
 pub(crate) struct CpuExecutor {
     memory: HostMemory,
     ledger: Arc<Ledger>,

@@ -99,8 +99,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let baseline = baseline.transpose()?;
 
     let open = args.model.open()?;
-    let needed =
-        depths.iter().map(|d| d + args.gen_tokens + 2).chain(prompts.iter().copied()).max().unwrap_or(1);
+    let decoded = depths.iter().map(|depth| depth.saturating_add(args.gen_tokens).saturating_add(2));
+    let needed = decoded.chain(prompts.iter().copied()).max().unwrap_or(1);
     let longest = open.max_context()?;
     if needed > longest {
         return Err(Usage(format!(
@@ -110,7 +110,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     }
     let choice = args.device.choose()?;
     let session = SessionOptions { profile: args.profile, ..SessionOptions::default() };
-    let mut engine = model::load(&open, &choice, needed.max(66), false, session)?;
+    let activations = args.model.activations(Activations::Auto);
+    let options = EngineOptions { context: needed.max(66), score: false, activations, session };
+    let mut engine = model::load(&open, &choice, options)?;
 
     let limit = engine.bandwidth_limit();
     let bytes = engine.weight_bytes_per_token();
@@ -145,7 +147,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         output::write(&text(&output))?
     }
     for line in &output.slower_than_baseline {
-        eprintln!("slower than the baseline: {line}");
+        output::notice(&format!("slower than the baseline: {line}"));
     }
     Ok(if output.slower_than_baseline.is_empty() { exit::DONE } else { exit::GATE })
 }

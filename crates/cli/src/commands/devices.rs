@@ -2,6 +2,7 @@
 
 use crate::{device, exit, output};
 use anyhow::Result;
+use resident_ledger::DeviceKind;
 use resident_runtime::{DeviceInfo, format_bytes, list_devices, rank};
 use std::fmt::Write;
 
@@ -31,7 +32,10 @@ struct Row {
     device: String,
     rank: usize,
     name: String,
-    kind: String,
+    /// As run reports call it.
+    kind: DeviceKind,
+    /// As Vulkan calls it.
+    r#type: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     driver: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,7 +73,8 @@ fn row(info: &DeviceInfo, rank: usize, reason: String) -> Row {
         device: format!("gpu:{}", info.index),
         rank,
         name: info.name.clone(),
-        kind: info.kind.to_string(),
+        kind: if info.kind.is_software() { DeviceKind::SoftwareGpu } else { DeviceKind::Gpu },
+        r#type: info.kind.to_string(),
         driver: Some(format!("{} {}", info.driver_name, info.driver_info).trim().to_owned()),
         vulkan: Some(format!("{major}.{minor}.{patch}")),
         device_local_bytes: Some(info.device_local_bytes()),
@@ -109,7 +114,8 @@ fn cpu_row(rank: usize) -> Row {
         device: "cpu".into(),
         rank,
         name: device::cpu_name(),
-        kind: "cpu".into(),
+        kind: DeviceKind::Cpu,
+        r#type: "cpu".into(),
         driver: None,
         vulkan: None,
         device_local_bytes: None,
@@ -124,7 +130,7 @@ fn cpu_row(rank: usize) -> Row {
 fn text(output: &Output) -> String {
     let mut text = String::new();
     for row in &output.devices {
-        let _ = writeln!(text, "{:<6} {} ({})", row.device, row.name, row.kind);
+        let _ = writeln!(text, "{:<6} {} ({})", row.device, row.name, row.r#type);
         if let (Some(driver), Some(vulkan)) = (&row.driver, &row.vulkan) {
             let _ = writeln!(text, "       {driver}, Vulkan {vulkan}");
         }

@@ -3,8 +3,8 @@
 use crate::device::DeviceArgs;
 use crate::exit::{self, Usage};
 use crate::model::{self, ModelArgs};
-use crate::output;
-use anyhow::{Context, Result};
+use crate::{interrupt, output};
+use anyhow::{Result, bail};
 use resident_engine::tokenizer::{Detokenizer, StopMatcher};
 use resident_engine::{Engine, FinishReason, Generated, OpenModel, Request, Sampling};
 use resident_ledger::{
@@ -14,26 +14,27 @@ use resident_ledger::{
 use resident_runtime::SessionOptions;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Generate text from a prompt
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(
+    after_help = "\
 Examples:
   resident run \"Once upon a time\"
   resident run -m Qwen3-0.6B/ \"The capital of France is\" --max-tokens 20
   resident run -m model.gguf \"A poem:\" --temperature 0.8 --top-p 0.95 --seed 7 --stop $'\\n\\n'
   resident run -m model.gguf \"Hello\" --require-gpu --report run.json
 
-Without --temperature the most likely token is taken each time. The last line on stderr names the device, the speed,
-the share of the device's bandwidth limit and what left the device.")]
+Without --temperature the most likely token is taken each time. The last line on stderr names the device, the speed, \
+the share of the device's bandwidth limit and what left the device.",
+    allow_negative_numbers = true
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// The text to continue
-    #[arg(default_value = "")]
+    #[arg(default_value = "", hide_default_value = true)]
     prompt: String,
     /// Tokens to generate at most
     #[arg(long, default_value_t = 128, value_name = "T")]
@@ -84,20 +85,25 @@ struct Outcome {
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let start = Instant::now();
-    let interrupt = Interrupt::install()?;
     let sampling = args.sampling();
     sampling.check().map_err(|e| Usage(e.to_string()))?;
     let stops = StopMatcher::new(args.stop.clone()).map_err(|e| Usage(e.to_string()))?;
     if args.max_tokens == 0 {
         return Err(Usage("--max-tokens is 0, expected at least 1".into()).into());
     }
+    args.report.as_deref().map_or(Ok(()), output::check_folder)?;
 
     let open = args.model.open()?;
     let tokenizer = open.tokenizer()?;
     let prompt = tokenizer.encode(&args.prompt, true)?;
+    if prompt.is_empty() {
+        bail!("the prompt is empty and {} has no token that begins a text; give a prompt", open.name());
+    }
     let context = args.context(&open, prompt.len())?;
     let choice = args.device.choose()?;
-    let mut engine = model::load(&open, &choice, context, false, SessionOptions::default())?;
+    let activations = args.model.activations(Activations::Auto);
+    let options = EngineOptions { context, score: false, activations, session: SessionOptions::default() };
+    let mut engine = model::load(&open, &choice, options)?;
     let load = start.elapsed();
 
     let stop_tokens = if args.ignore_eos { Vec::new() } else { open.eos_ids()? };
@@ -109,8 +115,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     };
     let mut detokenizer = tokenizer.detokenizer(true);
     detokenizer.skip(&prompt);
-    interrupt.watch();
-    let outcome = generate(&mut engine, &request, detokenizer, stops, !args.json, &interrupt)?;
+    interrupt::watch();
+    let outcome = generate(&mut engine, &request, detokenizer, stops, !args.json)?;
 
     let mut report = args.report(&open, &engine, args.device.report(&choice), &outcome);
     if let Some(timings) = &mut report.timings {
@@ -124,7 +130,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     if args.json {
         output::write_json(&report)?;
     }
-    eprintln!("{}", report.closing_line());
+    output::notice(&report.closing_line());
     Ok(match verdict_of(&report.gates) {
         _ if outcome.interrupted => exit::INTERRUPTED,
         Verdict::Fail => exit::GATE,
@@ -139,7 +145,6 @@ fn generate(
     mut detokenizer: Detokenizer,
     mut stops: StopMatcher,
     stream: bool,
-    interrupt: &Interrupt,
 ) -> Result<Outcome> {
     let mut text = String::new();
     let mut failed = None;
@@ -155,7 +160,7 @@ fn generate(
         let released = stops.push(&detokenizer.push(token));
         stopped = released.stop.is_some();
         failed = emit(&released.text).err();
-        if stopped || failed.is_some() || interrupt.is_set() {
+        if stopped || failed.is_some() || interrupt::is_set() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -172,7 +177,7 @@ fn generate(
     if stream {
         output::write("\n")?;
     }
-    Ok(Outcome { text, interrupted: interrupt.is_set(), generated })
+    Ok(Outcome { text, interrupted: interrupt::is_set(), generated })
 }
 
 impl Args {
@@ -198,7 +203,7 @@ impl Args {
             .into());
         }
         if prompt > limit as usize {
-            anyhow::bail!("the prompt has {prompt} tokens, the context holds {limit}; shorten the prompt");
+            bail!("the prompt has {prompt} tokens, the context holds {limit}; shorten the prompt");
         }
         let needed = (prompt as u64 + u64::from(self.max_tokens)).max(1);
         Ok(self.context.unwrap_or(longest.min(u32::try_from(needed).unwrap_or(longest))))
@@ -213,7 +218,8 @@ impl Args {
     ) -> Report {
         let Outcome { text, generated, .. } = outcome;
         let mut timings = Timings::default();
-        let decoded = generated.tokens.len().saturating_sub(1) as u64;
+        let produced = generated.tokens.len() as u64;
+        let decoded = produced.saturating_sub(1);
         timings.set_prefill(generated.prompt_tokens, generated.prefill);
         timings.set_decode(decoded, generated.decode);
         timings.time_to_first_token_seconds = Some(generated.prefill.as_secs_f64());
@@ -229,8 +235,9 @@ impl Args {
         report.non_finite_outputs = Some(0);
         report.generation = Some(Generation {
             prompt_tokens: generated.prompt_tokens,
-            completion_tokens: generated.tokens.len() as u64,
-            produced_tokens: generated.tokens.len() as u64,
+            // The stop token is no part of the answer.
+            completion_tokens: produced - u64::from(generated.finish == FinishReason::Stop),
+            produced_tokens: produced,
             finish_reason: match generated.finish {
                 FinishReason::Stop => "stop",
                 FinishReason::Length => "length",
@@ -250,35 +257,5 @@ impl Args {
             text: Some(text.clone()),
         });
         report
-    }
-}
-
-/// Ctrl-C: while nothing is being generated it ends the program; then it ends the text after the batch under way.
-struct Interrupt {
-    watched: Arc<AtomicBool>,
-    set: Arc<AtomicBool>,
-}
-
-impl Interrupt {
-    fn install() -> Result<Self> {
-        let (watched, set) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let handler = (watched.clone(), set.clone());
-        ctrlc::set_handler(move || {
-            let (watched, set) = &handler;
-            // Nothing runs on the device before the first prompt goes out; a second Ctrl-C is an order.
-            if !watched.load(Ordering::Acquire) || set.swap(true, Ordering::AcqRel) {
-                std::process::exit(i32::from(exit::INTERRUPTED));
-            }
-        })
-        .context("installing the Ctrl-C handler")?;
-        Ok(Self { watched, set })
-    }
-
-    fn watch(&self) {
-        self.watched.store(true, Ordering::Release);
-    }
-
-    fn is_set(&self) -> bool {
-        self.set.load(Ordering::Acquire)
     }
 }

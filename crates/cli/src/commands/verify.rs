@@ -4,7 +4,7 @@ use crate::device::DeviceArgs;
 use crate::exit;
 use crate::model::{self, ModelArgs};
 use crate::output;
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use resident_engine::{Golden, Verification};
 use resident_ledger::{DeviceReport, Snapshot};
 use resident_runtime::SessionOptions;
@@ -18,7 +18,7 @@ Examples:
   resident verify -m models/qwen3/f32 --golden models/qwen3/f32/golden.safetensors
   resident verify -m model.gguf --golden model.golden.safetensors --device gpu --json
 
-A golden is a safetensors file that holds for each prompt P: P.ids i32 [N], P.logits f32 [N, vocab] (or P.logits_lastK
+A golden is a safetensors file that holds for each prompt P: P.ids i32 [N], P.logits f32 [N, vocab] (or P.logits_lastK \
 for the last K positions) and P.greedy i32 [G], the argmax continuation with end-of-text ignored.
 Exit code 0 when every logit is within the tolerance and every greedy token is equal, 3 when not.")]
 pub(crate) struct Args {
@@ -44,15 +44,19 @@ struct Output {
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let golden = Golden::open(&args.golden)?;
     let open = args.model.open()?;
+    let (needed, longest) = (golden.context(), open.max_context()?);
+    if needed > longest {
+        bail!(
+            "{}: it needs {needed} positions, {} was made for {longest}",
+            args.golden.display(),
+            open.name()
+        );
+    }
     let choice = args.device.choose()?;
-    let mut engine = model::load(
-        &open,
-        &choice,
-        golden.context().min(open.max_context()?),
-        true,
-        SessionOptions::default(),
-    )?;
-    let verification = engine.verify(&golden)?;
+    let activations = args.model.activations(Activations::F32);
+    let options = EngineOptions { context: needed, score: true, activations, session: SessionOptions::default() };
+    let mut engine = model::load(&open, &choice, options)?;
+    let verification = engine.verify(&golden).with_context(|| args.golden.display().to_string())?;
     let passed = verification.passed;
     let device = args.device.report(&choice);
     if args.json {
@@ -60,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     } else {
         output::write(&table(&verification))?;
         let verdict = if passed { "passed" } else { "FAILED" };
-        eprintln!("{verdict} on {} {}", device.kind, device.used);
+        output::notice(&format!("{verdict} on {} {}", device.kind, device.used));
     }
     Ok(if passed { exit::DONE } else { exit::GATE })
 }

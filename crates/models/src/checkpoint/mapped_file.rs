@@ -17,6 +17,14 @@ impl FileBytes {
     /// Maps the whole file. Pages are read when they are first touched.
     pub(super) fn map(path: &Path) -> Result<FileBytes, CheckpointError> {
         let io_error = |source| CheckpointError::Io { file: path.display().to_string(), source };
+        // Opening a pipe would wait for its writer, and a device has no length.
+        if !std::fs::metadata(path).map_err(io_error)?.is_file() {
+            return Err(CheckpointError::NotACheckpoint {
+                path: path.display().to_string(),
+                problem: "this is no file".to_owned(),
+                remedy: "give a .gguf file or the folder of a Hugging Face model".to_owned(),
+            });
+        }
         let file = File::open(path).map_err(io_error)?;
         // SAFETY: the mapping is private and read-only, and nothing in this process writes to model files. A file
         // that another process shortens meanwhile ends this process with SIGBUS, as it does in every program that

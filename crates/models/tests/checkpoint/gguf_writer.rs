@@ -105,7 +105,8 @@ pub(crate) fn tiny_llama() -> GgufWriter {
         .entry("tokenizer.ggml.model", Str("llama"))
         .entry("tokenizer.ggml.tokens", Strs(&tokens))
         .entry("tokenizer.ggml.scores", F32s(&[0.5; 8]))
-        .entry("tokenizer.ggml.token_type", I32s(&[1; 8]))
+        // Unknown, two of control, five normal ones.
+        .entry("tokenizer.ggml.token_type", I32s(&[2, 3, 3, 1, 1, 1, 1, 1]))
         .entry("tokenizer.ggml.add_bos_token", Bool(true))
         .entry("tokenizer.ggml.bos_token_id", U32(1))
         .entry("tokenizer.ggml.eos_token_id", U32(2))
