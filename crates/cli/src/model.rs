@@ -5,10 +5,10 @@ use crate::{embedded, settings};
 use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use resident_engine::{Engine, EngineOptions, OpenModel};
+use resident_engine::{Activations, Engine, EngineOptions, OpenModel};
 use resident_ledger::ModelReport;
 use resident_models::SynthError;
-use resident_runtime::{Choice, SessionOptions};
+use resident_runtime::Choice;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -17,6 +17,17 @@ pub(crate) struct ModelArgs {
     /// bench) [default: the embedded story model]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
+    /// How activations meet 8-bit weights: f32, int16 (two packed dot products, relative error 5e-5), or auto: int16
+    /// where the device is fast at it
+    #[arg(long, value_name = "MODE")]
+    activations: Option<ActivationMode>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ActivationMode {
+    Auto,
+    F32,
+    Int16,
 }
 
 impl ModelArgs {
@@ -30,18 +41,21 @@ impl ModelArgs {
             None => Ok(OpenModel::open(path)?),
         }
     }
+
+    /// What was asked for with --activations, else `default`.
+    pub(crate) fn activations(&self, default: Activations) -> Activations {
+        match self.activations {
+            None => default,
+            Some(ActivationMode::Auto) => Activations::Auto,
+            Some(ActivationMode::F32) => Activations::F32,
+            Some(ActivationMode::Int16) => Activations::Int16,
+        }
+    }
 }
 
-/// Makes a model resident, with a progress bar on a terminal. The pipeline cache is added to `session`.
-pub(crate) fn load(
-    model: &OpenModel,
-    choice: &Choice,
-    context: u32,
-    score: bool,
-    session: SessionOptions,
-) -> Result<Engine> {
-    let session = SessionOptions { pipeline_cache_dir: settings::pipeline_cache_dir(), ..session };
-    let options = EngineOptions { context, score, session };
+/// Makes a model resident, with a progress bar on a terminal. The pipeline cache is added to the options.
+pub(crate) fn load(model: &OpenModel, choice: &Choice, mut options: EngineOptions) -> Result<Engine> {
+    options.session.pipeline_cache_dir = settings::pipeline_cache_dir();
     let bar = ProgressBar::new(0).with_style(
         ProgressStyle::with_template("loading {msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}")
             .context("progress template")?,
@@ -63,6 +77,7 @@ pub(crate) fn report(model: &OpenModel, engine: &Engine) -> ModelReport {
         parameters: engine.parameters(),
         weight_bytes: engine.weight_bytes(),
         weights_format: engine.weights_format().to_owned(),
+        activations: engine.activations().to_owned(),
         context: engine.context().into(),
     }
 }

@@ -4,12 +4,12 @@ use crate::open::Source;
 use crate::{EngineError, OpenModel};
 use resident_kernels::rope_kv::KvType;
 use resident_kernels::step::{NO_SEQUENCE, Row, SequenceParams, SlotHeader};
-use resident_kernels::{Dispatch, Slice};
+use resident_kernels::{DeviceTraits, Dispatch, Slice};
 use resident_ledger::{Ledger, class};
 use resident_models::checkpoint::DecoderConfig;
 use resident_models::{Handles, Model, Shape, SinkError, StepBuffers, WeightSink};
 use resident_plan::{BufferKind, PlanId};
-use resident_runtime::{Choice, Session, SessionBuilder, SessionOptions, Target, Ticket};
+use resident_runtime::{Choice, DeviceInfo, Session, SessionBuilder, SessionOptions, Target, Ticket};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -27,8 +27,44 @@ pub struct EngineOptions {
     pub context: u32,
     /// Whether [`Engine::score`] will be called.
     pub score: bool,
+    /// How activations meet 8-bit weights.
+    pub activations: Activations,
     /// How the device is opened.
     pub session: SessionOptions,
+}
+
+/// The numbers that activations are multiplied as, where the weights have 8 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activations {
+    /// 16-bit integers where the device has fast packed dot products, else f32.
+    #[default]
+    Auto,
+    /// f32 everywhere.
+    F32,
+    /// 16-bit integers; refused on a device without packed dot products.
+    Int16,
+}
+
+fn traits_of(info: &DeviceInfo) -> DeviceTraits {
+    let features = &info.features;
+    DeviceTraits {
+        shared_memory_bytes: info.limits.max_compute_shared_memory_bytes,
+        packed_dot_product: features.integer_dot_product_4x8_packed_signed_accelerated
+            && features.subgroup_operations.clustered
+            && features.subgroup_size >= 8,
+    }
+}
+
+/// The traits that lead to the wanted activations.
+fn with_activations(device: DeviceTraits, wanted: Activations) -> Result<DeviceTraits, EngineError> {
+    match wanted {
+        Activations::F32 => Ok(DeviceTraits { packed_dot_product: false, ..device }),
+        Activations::Int16 if !device.packed_dot_product => {
+            let problem = "int16 activations need a device with fast packed 8-bit dot products, this one has none; use f32";
+            Err(EngineError::Request(problem.into()))
+        }
+        Activations::Auto | Activations::Int16 => Ok(device),
+    }
 }
 
 /// A resident model with one sequence.
@@ -78,10 +114,12 @@ impl Engine {
         options: EngineOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, EngineError> {
-        let EngineOptions { context, score, session } = options;
-        let max_buffer_bytes = match &choice.target {
-            Target::Vulkan(info) => info.limits.max_memory_allocation_bytes.min(MAX_BUFFER_BYTES),
-            Target::Cpu => u64::MAX,
+        let EngineOptions { context, score, activations, session } = options;
+        let (max_buffer_bytes, device) = match &choice.target {
+            Target::Vulkan(info) => {
+                (info.limits.max_memory_allocation_bytes.min(MAX_BUFFER_BYTES), traits_of(info))
+            }
+            Target::Cpu => (u64::MAX, DeviceTraits::LEAST),
         };
         let shape = Shape {
             context,
@@ -91,6 +129,7 @@ impl Engine {
             kv_type: KvType::F32,
             max_buffer_bytes,
             memory_bytes: choice.target.memory_bytes(),
+            device: with_activations(device, activations)?,
         };
         let mut built = match model.source() {
             Source::Checkpoint(checkpoint) => Model::build(checkpoint, shape)?,
@@ -142,6 +181,13 @@ impl Engine {
     /// Their format there: `q8_0`, or all of them by share where they are mixed.
     pub fn weights_format(&self) -> &str {
         &self.weights_format
+    }
+
+    /// What decode multiplies weights with: `f32`, or `int16` where some matrices meet 16-bit integers.
+    pub fn activations(&self) -> &'static str {
+        let steps = &self.session.program().plan_of(self.handles.decode).steps;
+        let int16 = steps.iter().any(|step| step.dispatch.kernel.name.ends_with("_int16"));
+        if int16 { "int16" } else { "f32" }
     }
 
     /// The account book of the run.

@@ -16,7 +16,7 @@ pub mod tokenizer;
 mod verify;
 
 pub use bench::{Phase, Series};
-pub use engine::{Engine, EngineOptions};
+pub use engine::{Activations, Engine, EngineOptions};
 pub use error::EngineError;
 pub use generate::{FinishReason, Generated, Request};
 pub use open::OpenModel;

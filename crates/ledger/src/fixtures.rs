@@ -46,6 +46,7 @@ pub(crate) fn gpu_run() -> Report {
         parameters: 596_049_920,
         weight_bytes: 1_192_000_000,
         weights_format: "bf16".into(),
+        activations: "f32".into(),
         context: 4096,
     });
     report.timings = Some(timings);

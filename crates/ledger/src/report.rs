@@ -155,6 +155,9 @@ pub struct ModelReport {
     pub weight_bytes: u64,
     /// Their format on the device: `f32`, `bf16`, `q8_0` …
     pub weights_format: String,
+    /// What decode multiplies them with: `f32`, or `int16` where 8-bit weights meet 16-bit integers.
+    #[serde(default)]
+    pub activations: String,
     /// The longest sequence of this run, in tokens.
     pub context: u64,
 }

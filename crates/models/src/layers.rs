@@ -94,8 +94,11 @@ pub(crate) fn linear(
             row_count: rows.count,
             y: to,
         };
-        let dispatch = if as_matvec { matvec::dispatch } else { matmul::dispatch };
-        plan.dispatch(label, dispatch(&layer, rows.capacity, bindings));
+        let dispatch = match as_matvec {
+            true => matvec::dispatch(&layer, rows.capacity, plan.device(), bindings),
+            false => matmul::dispatch(&layer, rows.capacity, bindings),
+        };
+        plan.dispatch(label, dispatch);
     }
 }
 

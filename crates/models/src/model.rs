@@ -6,9 +6,9 @@ use crate::error::ModelError;
 use crate::synth::SynthSpec;
 use crate::weights::{Origin, WeightPlan, WeightSink};
 use crate::{llama, qwen3};
-use resident_kernels::Slice;
 use resident_kernels::rope_kv::KvType;
 use resident_kernels::step::{SequenceParams, StepLayout};
+use resident_kernels::{DeviceTraits, Slice};
 use resident_plan::{BufferKind, PlanId, Program};
 
 /// How large a program is built.
@@ -26,6 +26,8 @@ pub struct Shape {
     pub kv_type: KvType,
     /// The largest buffer that the device allocates.
     pub max_buffer_bytes: u64,
+    /// What the kernels' variants are chosen for.
+    pub device: DeviceTraits,
     /// Memory of the device: a model that needs more is refused before any of it is taken.
     pub memory_bytes: u64,
 }
@@ -179,7 +181,7 @@ impl<'a> Model<'a> {
     }
 
     fn of(decoder: Decoder, origin: Origin<'a>, shape: Shape) -> Result<Self, ModelError> {
-        let mut program = Program::default();
+        let mut program = Program { device: shape.device, ..Program::default() };
         let mut weights = WeightPlan::new(origin, shape.max_buffer_bytes);
         let (resident, tables) = decoder.declare(&mut program, &mut weights, shape.clone())?;
         let decode = resident.decode_plan(&mut program);

@@ -5,7 +5,7 @@ use crate::exit::{self, Usage};
 use crate::model::{self, ModelArgs};
 use crate::output;
 use anyhow::{Context, Result};
-use resident_engine::{Phase, Series};
+use resident_engine::{Activations, EngineOptions, Phase, Series};
 use resident_ledger::{DeviceReport, ModelReport, Snapshot};
 use resident_runtime::SessionOptions;
 use serde::{Deserialize, Serialize};

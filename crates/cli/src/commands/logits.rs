@@ -5,6 +5,7 @@ use crate::exit::{self, Usage};
 use crate::model::{self, ModelArgs};
 use crate::output;
 use anyhow::{Context, Result, bail};
+use resident_engine::{Activations, EngineOptions};
 use resident_ledger::write_atomically;
 use resident_runtime::SessionOptions;
 use safetensors::tensor::{Dtype, TensorView};

@@ -6,7 +6,9 @@ use crate::model::{self, ModelArgs};
 use crate::{interrupt, output};
 use anyhow::{Result, bail};
 use resident_engine::tokenizer::{Detokenizer, StopMatcher};
-use resident_engine::{Engine, FinishReason, Generated, OpenModel, Request, Sampling};
+use resident_engine::{
+    Activations, Engine, EngineOptions, FinishReason, Generated, OpenModel, Request, Sampling,
+};
 use resident_ledger::{
     Bandwidth, Generation, MemoryReport, Report, Thresholds, Timings, Verdict, evaluate, verdict_of,
     write_json_atomically,

@@ -5,7 +5,7 @@ use crate::exit;
 use crate::model::{self, ModelArgs};
 use crate::output;
 use anyhow::{Context, Result, bail};
-use resident_engine::{Golden, Verification};
+use resident_engine::{Activations, EngineOptions, Golden, Verification};
 use resident_ledger::{DeviceReport, Snapshot};
 use resident_runtime::SessionOptions;
 use std::fmt::Write;

@@ -1,6 +1,6 @@
 //! Devices and data for the tests of this folder.
 
-use resident_engine::{Engine, EngineOptions, OpenModel};
+use resident_engine::{Activations, Engine, EngineOptions, OpenModel};
 use resident_runtime::{Choice, DeviceRequest, SessionOptions, choose, list_devices, validation_available};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,6 @@ pub fn devices() -> Vec<Choice> {
 pub fn load(model: &OpenModel, choice: &Choice, context: u32, score: bool) -> Engine {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pipelines");
     let session = SessionOptions { pipeline_cache_dir: Some(cache), validation: validation_available() };
-    let options = EngineOptions { context, score, session };
+    let options = EngineOptions { context, score, activations: Activations::Auto, session };
     Engine::load(model, choice, options, &mut |_, _| {}).unwrap_or_else(|e| panic!("{}: {e}", model.name()))
 }

@@ -1,5 +1,5 @@
 // y = W x for one token row at a time; see mod.rs. A workgroup first stages x in shared memory (with the norm's weight,
-// and as two planes of bytes where ACTIVATIONS_INT16 is defined), then each of its subgroups computes blocks of
+// and as two planes of bytes where ACTIVATIONS_INT16 is defined), then each of its subgroups computes
 // SUBGROUP_ROWS output features: each lane multiplies every subgroup-size-th chunk of their rows. The weights of the next
 // step are loaded before the current ones are multiplied, the first ones before x is staged.
 #include "common.glsl"
@@ -12,10 +12,8 @@
 
 layout(constant_id = 3) const uint NORM = 0;
 layout(constant_id = 4) const uint SUBGROUP_ROWS = 2;
-// Blocks of rows that a subgroup computes one after the other.
-layout(constant_id = 5) const uint BLOCKS = 1;
 // 0 where x is too long for shared memory: then every product reads it again.
-layout(constant_id = 6) const uint STAGED = 1;
+layout(constant_id = 5) const uint STAGED = 1;
 
 const uint CHUNKS = (COLS + CHUNK - 1) / CHUNK;
 
@@ -110,9 +108,8 @@ void store(uint index, float value) {
 void main() {
   uint token_row = gl_WorkGroupID.y;
   if (token_row >= row_count.at[0]) return;
-  uint first_row = (gl_WorkGroupID.x * gl_NumSubgroups + gl_SubgroupID) * SUBGROUP_ROWS * BLOCKS;
+  uint first_row = (gl_WorkGroupID.x * gl_NumSubgroups + gl_SubgroupID) * SUBGROUP_ROWS;
   uint lane = gl_SubgroupInvocationID;
-  uint steps = (CHUNKS + gl_SubgroupSize - 1) / gl_SubgroupSize; // of one block
   Chunk next[SUBGROUP_ROWS];
   [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) next[r] = load_row_chunk(first_row + r, lane);
 
@@ -121,34 +118,26 @@ void main() {
   float norm = 1.0;
   if (NORM != 0) norm = inversesqrt(workgroup_sum(squares) / float(COLS) + eps);
   barrier();
+  if (first_row >= rows) return; // the whole subgroup
 
-  [[unroll]] for (uint block = 0; block < BLOCKS; ++block) {
-    uint row = first_row + block * SUBGROUP_ROWS;
-    if (row >= rows) return; // the whole subgroup
-    float sums[SUBGROUP_ROWS];
-    [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] = 0.0;
-    for (uint step = 0; step < steps; ++step) {
-      Chunk weights[SUBGROUP_ROWS];
-      [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) weights[r] = next[r];
-      bool last = step + 1 == steps;
-      if (!last || block + 1 < BLOCKS) {
-        uint next_row = last ? row + SUBGROUP_ROWS : row;
-        uint next_chunk = last ? lane : lane + (step + 1) * gl_SubgroupSize;
-        [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) next[r] = load_row_chunk(next_row + r, next_chunk);
-      }
-      uint chunk = lane + step * gl_SubgroupSize;
-      if (chunk < CHUNKS) {
-        [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] += chunk_product(weights[r], chunk, x_base);
-      }
+  float sums[SUBGROUP_ROWS];
+  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] = 0.0;
+  for (uint chunk = lane; chunk < CHUNKS; chunk += gl_SubgroupSize) {
+    Chunk weights[SUBGROUP_ROWS];
+    [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) weights[r] = next[r];
+    if (chunk + gl_SubgroupSize < CHUNKS) {
+      [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r)
+        next[r] = load_row_chunk(first_row + r, chunk + gl_SubgroupSize);
     }
-    [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] = subgroupAdd(sums[r]) * norm;
+    [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] += chunk_product(weights[r], chunk, x_base);
+  }
+  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] = subgroupAdd(sums[r]) * norm;
 
-    uint y_base = token_row * y_stride;
-    [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) {
-      if (lane != r % gl_SubgroupSize || row + r >= rows) continue;
-      if (EPILOGUE != EPILOGUE_SILU_GATED) store(y_base + row + r, sums[r]);
-      // Gate and up rows alternate: an even row is a gate, the next one its partner.
-      else if (r % 2 == 0) store(y_base + (row + r) / 2, silu(sums[r]) * sums[min(r + 1, SUBGROUP_ROWS - 1)]);
-    }
+  uint y_base = token_row * y_stride;
+  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) {
+    if (lane != r % gl_SubgroupSize || first_row + r >= rows) continue;
+    if (EPILOGUE != EPILOGUE_SILU_GATED) store(y_base + first_row + r, sums[r]);
+    // Gate and up rows alternate: an even row is a gate, the next one its partner.
+    else if (r % 2 == 0) store(y_base + (first_row + r) / 2, silu(sums[r]) * sums[min(r + 1, SUBGROUP_ROWS - 1)]);
   }
 }
