@@ -103,8 +103,9 @@ impl Engine {
         let start = Instant::now();
         let waits_before = self.session.ledger().snapshot().after_seal.host_waits;
         let (first, prefill_submits) = self.prefill(first_position, request.prompt, params)?;
-        let mut run =
-            Run { engine: self, batches: VecDeque::new(), submitted: 1, steps: FIRST_BATCH, wanted };
+        // A device that works while it is being called has nothing to overlap: each token is told when it is there.
+        let (ahead, steps) = if self.session.is_asynchronous() { (2, FIRST_BATCH) } else { (1, 1) };
+        let mut run = Run { engine: self, batches: VecDeque::new(), ahead, submitted: 1, steps, wanted };
         run.batches.push_back((1, first));
         run.fill_queue()?;
 
@@ -194,6 +195,8 @@ struct Run<'a> {
     engine: &'a mut Engine,
     /// Under way: tokens and ticket of each, oldest first.
     batches: VecDeque<(u32, Ticket)>,
+    /// How many may be under way.
+    ahead: usize,
     /// Tokens of all batches so far.
     submitted: u32,
     /// Decode steps of the next batch.
@@ -203,9 +206,9 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Keeps one batch running while the host works on the one before.
+    /// Keeps the device working while the host reads the batch before.
     fn fill_queue(&mut self) -> Result<(), EngineError> {
-        while self.batches.len() < 2 && self.submitted < self.wanted {
+        while self.batches.len() < self.ahead && self.submitted < self.wanted {
             let steps = self.steps.min(self.wanted - self.submitted);
             let plans: Vec<PlanId> = vec![self.engine.handles.decode; steps as usize];
             let ticket = self.engine.session.submit(&plans)?;
@@ -217,6 +220,9 @@ impl Run<'_> {
 
     /// Chooses the next batch's size after one of `count` steps took `time`.
     fn adapt(&mut self, count: u32, time: Duration) {
+        if self.ahead == 1 {
+            return;
+        }
         let fitting = BATCH_TIME.as_secs_f64() / (time.as_secs_f64() / f64::from(count)).max(1e-9);
         self.steps = (fitting as u32).clamp(FIRST_BATCH, LARGEST_BATCH);
     }

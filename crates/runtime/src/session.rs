@@ -199,6 +199,11 @@ impl Session {
         Ok(times.collect())
     }
 
+    /// Whether the device works on while the host does other things. The CPU device runs within [`submit`](Self::submit).
+    pub fn is_asynchronous(&self) -> bool {
+        matches!(self.executor, Executor::Gpu(_))
+    }
+
     /// Blocks until the submission is done.
     ///
     /// # Errors
