@@ -5,7 +5,7 @@ use resident_runtime::{Choice, DeviceRequest, SessionOptions, choose, list_devic
 use std::path::{Path, PathBuf};
 
 /// A path under the shared test data; None, with a printed reason, where the data is absent.
-pub fn data(path: &str) -> Option<PathBuf> {
+pub(crate) fn data(path: &str) -> Option<PathBuf> {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")).join(path);
     if !path.exists() {
         eprintln!("skipped: {} is absent", path.display());
@@ -14,7 +14,7 @@ pub fn data(path: &str) -> Option<PathBuf> {
 }
 
 /// The CPU device, and the best Vulkan device where there is one.
-pub fn devices() -> Vec<Choice> {
+pub(crate) fn devices() -> Vec<Choice> {
     let listing = list_devices().expect("list devices");
     let requests = [DeviceRequest::Cpu, DeviceRequest::Gpu];
     let found: Vec<Choice> =
@@ -25,9 +25,13 @@ pub fn devices() -> Vec<Choice> {
 }
 
 /// A model made resident, under validation where the layer is installed; pipelines are kept for the other tests.
-pub fn load(model: &OpenModel, choice: &Choice, context: u32, score: bool) -> Engine {
+pub(crate) fn load(model: &OpenModel, choice: &Choice, context: u32, score: bool) -> Engine {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pipelines");
-    let session = SessionOptions { pipeline_cache_dir: Some(cache), validation: validation_available() };
+    let session = SessionOptions {
+        pipeline_cache_dir: Some(cache),
+        validation: validation_available(),
+        profile: false,
+    };
     let options = EngineOptions { context, score, activations: Activations::Auto, session };
     Engine::load(model, choice, options, &mut |_, _| {}).unwrap_or_else(|e| panic!("{}: {e}", model.name()))
 }
