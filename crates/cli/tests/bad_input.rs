@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{GgufWriter, data, resident, tiny_llama, with_u32};
+use common::gguf_writer::GgufWriter;
+use common::{data, resident, tiny_llama, with_u32};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};

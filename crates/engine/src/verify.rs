@@ -127,7 +127,12 @@ fn floats(view: &TensorView) -> Result<Vec<f32>, String> {
     if view.dtype() != Dtype::F32 {
         return Err(format!("{:?}, expected f32", view.dtype()));
     }
-    Ok(view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+    let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let values: Vec<f32> = values.collect();
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(format!("value {index} is {}, expected finite numbers", values[index])),
+        None => Ok(values),
+    }
 }
 
 impl Engine {

@@ -111,7 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let choice = args.device.choose()?;
     let session = SessionOptions { profile: args.profile, ..SessionOptions::default() };
     let activations = args.model.activations(Activations::Auto);
-    let options = EngineOptions { context: needed.max(66), score: false, activations, session };
+    let options = EngineOptions { context: needed.max(66).min(longest), score: false, activations, session };
     let mut engine = model::load(&open, &choice, options)?;
 
     let limit = engine.bandwidth_limit();

@@ -53,7 +53,12 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     }
     let choice = args.device.choose()?;
     let activations = args.model.activations(Activations::F32);
-    let options = EngineOptions { context: ids.len() as u32, score: true, activations, session: SessionOptions::default() };
+    let options = EngineOptions {
+        context: ids.len() as u32,
+        score: true,
+        activations,
+        session: SessionOptions::default(),
+    };
     let mut engine = model::load(&open, &choice, options)?;
     let logits = engine.score(&ids)?;
     let bytes: Vec<u8> = logits.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -54,7 +54,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     }
     let choice = args.device.choose()?;
     let activations = args.model.activations(Activations::F32);
-    let options = EngineOptions { context: needed, score: true, activations, session: SessionOptions::default() };
+    let options =
+        EngineOptions { context: needed, score: true, activations, session: SessionOptions::default() };
     let mut engine = model::load(&open, &choice, options)?;
     let verification = engine.verify(&golden).with_context(|| args.golden.display().to_string())?;
     let passed = verification.passed;

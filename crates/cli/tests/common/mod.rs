@@ -3,9 +3,9 @@
 
 // The writer of the checkpoint tests makes the small and the broken models here too.
 #[path = "../../../models/tests/checkpoint/gguf_writer.rs"]
-mod gguf_writer;
+pub(crate) mod gguf_writer;
 
-pub(crate) use gguf_writer::{GgufWriter, tiny_llama};
+pub(crate) use gguf_writer::tiny_llama;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -35,7 +35,7 @@ pub(crate) struct Resident {
     arguments: Vec<OsString>,
     environment: Vec<(&'static str, OsString)>,
     stdout: Stdio,
-    limited: bool,
+    script: Option<&'static str>,
 }
 
 /// The program with these arguments.
@@ -44,7 +44,7 @@ pub(crate) fn resident<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) 
         arguments: arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect(),
         environment: vec![("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR").into())],
         stdout: Stdio::piped(),
-        limited: false,
+        script: None,
     }
 }
 
@@ -52,6 +52,10 @@ impl Resident {
     pub(crate) fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(argument.as_ref().to_owned());
         self
+    }
+
+    pub(crate) fn arguments<A: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = A>) -> Self {
+        arguments.into_iter().fold(self, Self::argument)
     }
 
     pub(crate) fn env(mut self, name: &'static str, value: impl AsRef<OsStr>) -> Self {
@@ -67,14 +71,24 @@ impl Resident {
     /// With less memory than a mistaken size would take, where the system can limit it.
     pub(crate) fn limited(self) -> Self {
         // Each thread reserves address space of its own.
-        Self { limited: cfg!(target_os = "linux"), ..self.env("RAYON_NUM_THREADS", "2") }
+        let run = self.env("RAYON_NUM_THREADS", "2");
+        if cfg!(target_os = "linux") {
+            run.through_shell("ulimit -v 2097152 && exec \"$0\" \"$@\"")
+        } else {
+            run
+        }
+    }
+
+    /// Started by a script that finds program and arguments in `$0` and `$@`.
+    pub(crate) fn through_shell(self, script: &'static str) -> Self {
+        Self { script: Some(script), ..self }
     }
 
     pub(crate) fn start(self) -> Running {
         let binary = env!("CARGO_BIN_EXE_resident");
-        let mut command = Command::new(if self.limited { "sh" } else { binary });
-        if self.limited {
-            command.args(["-c", "ulimit -v 2097152 && exec \"$0\" \"$@\"", binary]);
+        let mut command = Command::new(if self.script.is_some() { "sh" } else { binary });
+        if let Some(script) = self.script {
+            command.args(["-c", script, binary]);
         }
         let shown = format!("resident {:?}", self.arguments);
         command.args(self.arguments).envs(self.environment).env_remove("RUST_BACKTRACE");
@@ -90,9 +104,9 @@ impl Resident {
     pub(crate) fn run(self) -> Outcome {
         let mut running = self.start();
         let stdout = running.stdout.take().map(gather);
-        let (status, stderr) = running.end(PATIENCE);
-        let stdout = stdout.map_or_else(Vec::new, |reader| reader.join().expect("reading stdout"));
-        Outcome { shown: running.shown, status, stdout, stderr }
+        let mut outcome = running.end(PATIENCE, Vec::new());
+        outcome.stdout = stdout.map_or_else(Vec::new, |reader| reader.join().expect("reading stdout"));
+        outcome
     }
 
     /// Runs it and expects this exit code and, as its only message, an error that says all of these.
@@ -137,9 +151,9 @@ impl Running {
         assert!(status.success(), "{kill}");
     }
 
-    /// Waits for the end, which has to come within `limit`: the status and what stands on stderr.
+    /// Waits for the end, which has to come within `limit`. `stdout` is what was read of it.
     #[track_caller]
-    pub(crate) fn end(&mut self, limit: Duration) -> (ExitStatus, String) {
+    pub(crate) fn end(mut self, limit: Duration, stdout: Vec<u8>) -> Outcome {
         let started = Instant::now();
         let status = loop {
             match self.child.try_wait().expect("waiting for the program") {
@@ -151,9 +165,9 @@ impl Running {
                 None => thread::sleep(Duration::from_millis(2)),
             }
         };
-        let reader = std::mem::replace(&mut self.stderr, thread::spawn(Vec::new));
-        let stderr = reader.join().expect("reading stderr");
-        (status, String::from_utf8(stderr).expect("messages are UTF-8"))
+        let stderr = self.stderr.join().expect("reading stderr");
+        let stderr = String::from_utf8(stderr).expect("messages are UTF-8");
+        Outcome { shown: self.shown, status, stdout, stderr }
     }
 }
 
