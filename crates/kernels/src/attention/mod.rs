@@ -137,7 +137,7 @@ pub fn dispatch(attention: &Attention, rows: u32, bindings: Bindings) -> Dispatc
             KvType::F32 => &KERNEL_F32,
             KvType::F16 => &KERNEL_F16,
         },
-        specialization: vec![ATTENTION_LOCAL_SIZE, head_dim, group, splits],
+        specialization: vec![ATTENTION_LOCAL_SIZE, head_dim, group, splits, std::env::var("INFLIGHT").map_or(8, |v| v.parse().unwrap())],
         bindings: bindings.list(),
         params: bytemuck::bytes_of(&Params { kv_heads, shares, max_blocks, window, scale }).to_vec(),
         grid: Grid::Groups([rows, kv_heads * shares, splits]),

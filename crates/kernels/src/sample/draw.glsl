@@ -175,29 +175,31 @@ uint lowest_kept_key(uint top_k, float top_p) {
   histogram(false, 0, 0, 0, 0);
   accumulate_histogram(true);
   uint lowest_key = 0;
-  uint last_bin = BINS - 1;
+  uint last_bin = BINS - 1; // what top-k keeps ends in it
   float total = bin_masses[last_bin];
-  if (top_k > 0 && top_k < counts[last_bin]) {
-    uint bin = place_where_enough(false, 0, Kept(0, 0, 0), top_k, 0.0);
-    uint before = bin == 0 ? 0 : counts[bin - 1];
-    Kept kept = keep_within(bin, false, top_k - before, 0.0, 0);
+  bool by_count = top_k > 0 && top_k < counts[last_bin];
+  // Top-k, then top-p; a loop rather than two calls, so that the code of keep_within stands once.
+  [[dont_unroll]] for (uint rule = 0; rule < 2; ++rule) {
+    bool by_mass = rule == 1;
+    if (by_mass ? !(top_p < 1.0) : !by_count) continue;
+    // The first bin that reaches what is wanted; the last one where rounding keeps all from doing so.
+    float mass = top_p * total;
+    barrier();
+    if (gl_LocalInvocationIndex == 0) found_bin = last_bin;
+    barrier();
+    for (uint i = gl_LocalInvocationIndex; i < last_bin; i += gl_WorkGroupSize.x)
+      if (by_mass ? bin_masses[i] >= mass && bin_masses[i] > 0.0 : counts[i] >= top_k) atomicMin(found_bin, i);
+    barrier();
+    uint bin = found_bin;
+    uint count_before = by_mass || bin == 0 ? 0 : counts[bin - 1];
+    float mass_before = bin == 0 ? 0.0 : bin_masses[bin - 1];
+    uint lower_bound = bin == last_bin ? lowest_key : 0;
+    Kept kept = keep_within(bin, by_mass, top_k - count_before, mass - mass_before, lower_bound);
     lowest_key = kept.lowest_key;
     last_bin = bin;
-    total = (bin == 0 ? 0.0 : bin_masses[bin - 1]) + mass_of(bin, kept.count, kept.deficit);
+    total = mass_before + mass_of(bin, kept.count, kept.deficit);
   }
-  if (!(top_p < 1.0)) return lowest_key;
-
-  // The first bin that reaches top_p; the last one where rounding keeps all from doing so.
-  barrier();
-  if (gl_LocalInvocationIndex == 0) found_bin = last_bin;
-  barrier();
-  float wanted = top_p * total;
-  for (uint i = gl_LocalInvocationIndex; i < last_bin; i += gl_WorkGroupSize.x)
-    if (bin_masses[i] >= wanted) atomicMin(found_bin, i);
-  barrier();
-  uint bin = found_bin;
-  float before = bin == 0 ? 0.0 : bin_masses[bin - 1];
-  return keep_within(bin, true, 0, wanted - before, bin == last_bin ? lowest_key : 0).lowest_key;
+  return lowest_key;
 }
 
 // A random number in [0, 1), as sample::uniform draws it.

@@ -176,8 +176,6 @@ fn check_draws(name: &str, logits: &[f32], params: SequenceParams) {
         });
         assert!(found == expected || near, "{name}, u = {u}: token {found}, expected {expected}");
     }
-    // The rows of the next step come from the tokens, so they are right if the tokens are.
-    assert_eq!(case.device_words(&call, bindings.step).unwrap()[..2], [DRAWS, DRAWS], "{name}");
 }
 
 const SAMPLED: SequenceParams = SequenceParams {
@@ -196,18 +194,18 @@ const SAMPLED: SequenceParams = SequenceParams {
 
 #[test]
 fn draws_by_temperature() {
-    for vocab in [1, 2, 33, 5000] {
-        for temperature in [0.05, 1.0, 7.0, 1e-30, 1e30] {
-            let name = format!("vocabulary {vocab}, temperature {temperature}");
-            check_draws(&name, &random(vocab, 9.0, 1), SequenceParams { temperature, ..SAMPLED });
-        }
+    for (vocab, temperature) in
+        [(1, 1.0), (2, 3.0), (33, 0.05), (5000, 1.0), (5000, 7.0), (700, 1e-30), (70, 1e30)]
+    {
+        let name = format!("vocabulary {vocab}, temperature {temperature}");
+        check_draws(&name, &random(vocab, 9.0, 1), SequenceParams { temperature, ..SAMPLED });
     }
 }
 
 #[test]
 fn draws_by_top_k() {
     let logits = random(5000, 9.0, 2);
-    for top_k in [1, 2, 50, 1000, 4999, 5000, 9000] {
+    for top_k in [1, 50, 1000, 4999, 9000] {
         check_draws(
             &format!("top-k {top_k}"),
             &logits,
@@ -219,14 +217,14 @@ fn draws_by_top_k() {
 #[test]
 fn draws_by_top_p_and_min_p() {
     let logits = random(5000, 9.0, 3);
-    for top_p in [0.0, 0.01, 0.5, 0.95, 0.999] {
+    for top_p in [0.0, 0.5, 0.95, 0.999] {
         check_draws(
             &format!("top-p {top_p}"),
             &logits,
             SequenceParams { top_p, temperature: 2.0, ..SAMPLED },
         );
     }
-    for min_p in [0.0001, 0.3, 1.0, 2.0] {
+    for min_p in [0.0001, 0.3, 2.0] {
         check_draws(
             &format!("min-p {min_p}"),
             &logits,
