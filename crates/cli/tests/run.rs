@@ -232,26 +232,23 @@ fn the_end_of_text_token_ends_the_text_unless_it_is_ignored() {
 
 #[test]
 fn the_repetition_penalty_changes_the_text() {
-    let (_folder, path) = tiny();
     for (device, _) in devices() {
         let run = |penalty| {
-            let run = resident([
-                "run",
-                "abc",
-                "--max-tokens",
-                "20",
-                "--device",
-                device,
-                "--repetition-penalty",
-                penalty,
-            ]);
-            report(run.argument("-m").argument(&path)).generation.expect("generation")
+            let flags = ["--max-tokens", "60", "--ignore-eos", "--repetition-penalty", penalty];
+            report(embedded(device, &flags)).generation.expect("generation")
         };
-        assert_eq!(run("1").repetition_penalty, Some(1.0));
-        let greedy = embedded(device, &["--max-tokens", "60", "--ignore-eos"]).run().expect(0);
-        let varied = embedded(device, &["--max-tokens", "60", "--ignore-eos", "--repetition-penalty", "1.5"]);
-        assert_ne!(greedy.text(), varied.run().expect(0).text());
+        let (plain, varied) = (run("1"), run("1.5"));
+        assert_eq!((plain.repetition_penalty, varied.repetition_penalty), (Some(1.0), Some(1.5)));
+        assert_ne!(plain.text, varied.text, "{device}");
     }
+}
+
+#[test]
+fn the_cpu_device_is_timed_while_it_works() {
+    // It runs a step within its submission, so a step that is not waited for would seem to take no time.
+    let timings = report(embedded("cpu", &["--max-tokens", "9", "--ignore-eos"])).timings.expect("timings");
+    assert_eq!((timings.prefill_tokens > 0, timings.decode_tokens), (true, 8));
+    assert!(timings.decode_seconds > timings.prefill_seconds / 4.0, "{timings:?}");
 }
 
 #[test]
