@@ -275,7 +275,7 @@ impl Resident {
         let hidden = self.layers(&mut plan);
         let sampled = Rows { capacity: 1, count: self.step.layout.logit_count(self.step.step) };
         let last = Activation::new(&mut plan, "last", 1, self.config.hidden_size);
-        let params = gather_rows::Params {
+        let gather = gather_rows::GatherRows {
             cols: self.config.hidden_size,
             x_stride: hidden.stride,
             y_stride: last.stride,
@@ -286,7 +286,7 @@ impl Resident {
             logit_rows: self.step.layout.logit_rows(self.step.step),
             y: last.slice,
         };
-        plan.dispatch("last_row", gather_rows::dispatch(params, 1, bindings));
+        plan.dispatch("last_row", gather_rows::dispatch(&gather, 1, bindings));
         let logits = Activation::new(&mut plan, "logits", 1, self.config.vocab_size);
         linear(&mut plan, "lm_head", &self.head, (last, Some(self.norm)), sampled, logits, Epilogue::Store);
         self.sample(&mut plan, logits, 1);

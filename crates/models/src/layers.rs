@@ -58,14 +58,14 @@ pub(crate) fn linear(
     let x = match norm {
         Some(norm) if !as_matvec => {
             let normed = Activation::new(plan, &format!("{label}.normed"), rows.capacity, x.stride);
-            let params = rms_norm::Params { cols: matrix.cols, stride: x.stride, eps: norm.eps };
+            let params = rms_norm::RmsNorm { cols: matrix.cols, stride: x.stride, eps: norm.eps };
             let bindings = rms_norm::Bindings {
                 x: x.slice,
                 weight: norm.weight,
                 row_count: rows.count,
                 y: normed.slice,
             };
-            plan.dispatch(format!("{label}.norm"), rms_norm::dispatch(params, rows.capacity, bindings));
+            plan.dispatch(format!("{label}.norm"), rms_norm::dispatch(&params, rows.capacity, bindings));
             normed
         }
         _ => x,

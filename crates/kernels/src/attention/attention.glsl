@@ -32,7 +32,7 @@ layout(push_constant, std430) uniform Push {
 };
 
 const uint MAX_PARTS = 32;
-const uint LOCAL_SIZE = 128;                       // invocations, and positions in a chunk
+const uint LOCAL_SIZE = 128;                       // invocations (as constant 0 says), and positions in a chunk
 const uint CHUNK_BLOCKS = LOCAL_SIZE / KV_BLOCK;
 const uint HEAD_VECTORS = KV_QUADS * KV_VALUES;    // vec4s of a head, zero-padded
 const uint GROUP_VECTORS = GROUP * HEAD_VECTORS;

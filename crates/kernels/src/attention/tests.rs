@@ -172,6 +172,17 @@ fn many_heads_share_a_kv_head() {
 }
 
 #[test]
+fn a_row_does_not_depend_on_the_others() {
+    let first_row = |check: Check| {
+        let Made { case, rows, attention, bindings } = check.make(1);
+        let words = case.device_words(&dispatch(&attention, rows, bindings), bindings.y);
+        words.map(|words| words[..(check.heads * check.head_dim) as usize].to_vec())
+    };
+    let alone = first_row(Check { positions: &[300], head_dim: 24, ..BASE });
+    assert_eq!(first_row(Check { positions: &[300, 40, 299, 300], head_dim: 24, in_use: 4, ..BASE }), alone);
+}
+
+#[test]
 fn attends_by_hand() {
     // Two positions of one head: scores 0 and ln 3, so weights 1/4 and 3/4.
     let cache = KvLayout { dtype: KvType::F32, kv_heads: 1, head_dim: 2 };

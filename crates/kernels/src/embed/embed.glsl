@@ -2,6 +2,11 @@
 #include "common.glsl"
 #include "weights.glsl"
 
+// Values in a row. As a push constant it once led a driver to a loop without an end; see docs/performance.md.
+layout(constant_id = 1) const uint COLS = 32;
+
+const uint CHUNKS = (COLS + CHUNK - 1) / CHUNK;
+
 layout(push_constant, std430) uniform Push {
   Words4 weight;    // (rows, padded cols)
   Words scales;     // q8_0 only
@@ -10,7 +15,6 @@ layout(push_constant, std430) uniform Push {
   MutableFloats y;  // (token rows, y_stride)
   uint first_row;   // the table holds tokens first_row ..
   uint rows;        // .. first_row + rows - 1; other tokens are left alone
-  uint cols;
   uint y_stride;
   float scale;
 };
@@ -20,13 +24,13 @@ void main() {
   if (row >= row_count.at[0]) return;
   uint entry = step_rows.at[row * 4] - first_row;
   if (entry >= rows) return;
-  for (uint chunk = gl_LocalInvocationIndex; chunk < chunks_in_row(cols); chunk += gl_WorkGroupSize.x) {
-    Chunk values = load_chunk(weight, scales, entry, chunk, cols);
+  for (uint chunk = gl_LocalInvocationIndex; chunk < CHUNKS; chunk += gl_WorkGroupSize.x) {
+    Chunk values = load_chunk(weight, scales, entry, chunk, COLS);
     [[unroll]] for (uint part = 0; part < CHUNK / 4; ++part) {
       vec4 four = unscaled_weights(values, part) * chunk_scale(values) * scale;
       uint k = chunk * CHUNK + part * 4;
       [[unroll]] for (uint j = 0; j < 4; ++j)
-        if (k + j < cols) y.at[row * y_stride + k + j] = four[j];
+        if (k + j < COLS) y.at[row * y_stride + k + j] = four[j];
     }
   }
 }

@@ -15,7 +15,6 @@ weight_kernels!("embed", reference, reference);
 struct Params {
     first_row: u32,
     rows: u32,
-    cols: u32,
     y_stride: u32,
     scale: f32,
 }
@@ -51,12 +50,11 @@ pub fn dispatch(embed: &Embed, token_rows: u32, bindings: Bindings) -> Dispatch 
     let Embed { layout, first_token, y_stride, scale } = *embed;
     let scale_bytes = layout.rows * layout.row_scale_bytes();
     let read = |name, slice| Binding { name, slice, access: Access::Read };
-    let params =
-        Params { first_row: first_token, rows: layout.rows as u32, cols: layout.cols, y_stride, scale };
+    let params = Params { first_row: first_token, rows: layout.rows as u32, y_stride, scale };
     let values = u64::from(token_rows) * u64::from(layout.cols);
     Dispatch {
         kernel: kernel(layout.format),
-        specialization: vec![128],
+        specialization: vec![128, layout.cols],
         bindings: vec![
             read("weight", Some(bindings.weight.at(0, layout.value_bytes()))),
             read("scales", (scale_bytes > 0).then(|| bindings.weight.at(layout.value_bytes(), scale_bytes))),
@@ -75,7 +73,8 @@ pub fn dispatch(embed: &Embed, token_rows: u32, bindings: Bindings) -> Dispatch 
 }
 
 fn reference(dispatch: &Dispatch, memory: &HostMemory) {
-    let Params { first_row, rows, cols, y_stride, scale } = dispatch.params();
+    let Params { first_row, rows, y_stride, scale } = dispatch.params();
+    let cols = dispatch.specialization[1];
     let format =
         WeightFormat::ALL.into_iter().find(|f| dispatch.kernel.name.ends_with(&format!("_{}", f.name())));
     let layout = WeightLayout { format: format.expect("named after its format"), rows: rows.into(), cols };

@@ -15,16 +15,23 @@ static KERNEL: Kernel = Kernel {
     reference: reference::run,
 };
 
-/// Push constants after the addresses.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct Params {
+/// What is gathered.
+#[derive(Clone, Copy, Debug)]
+pub struct GatherRows {
     /// Values in a row.
     pub cols: u32,
     /// Values from one row of x to the next.
     pub x_stride: u32,
     /// Values from one row of y to the next.
     pub y_stride: u32,
+}
+
+/// Push constants after the addresses.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    x_stride: u32,
+    y_stride: u32,
 }
 
 crate::bindings! {
@@ -42,13 +49,14 @@ crate::bindings! {
 }
 
 /// Gathers up to `rows` rows.
-pub fn dispatch(params: Params, rows: u32, bindings: Bindings) -> Dispatch {
+pub fn dispatch(gather: &GatherRows, rows: u32, bindings: Bindings) -> Dispatch {
+    let GatherRows { cols, x_stride, y_stride } = *gather;
     Dispatch {
         kernel: &KERNEL,
-        specialization: vec![LOCAL_SIZE],
+        specialization: vec![LOCAL_SIZE, cols],
         bindings: bindings.list(),
-        params: bytemuck::bytes_of(&params).to_vec(),
+        params: bytemuck::bytes_of(&Params { x_stride, y_stride }).to_vec(),
         grid: Grid::Groups([rows, 1, 1]),
-        cost: Cost { activation_bytes: u64::from(rows) * u64::from(params.cols) * 8, ..Cost::default() },
+        cost: Cost { activation_bytes: u64::from(rows) * u64::from(cols) * 8, ..Cost::default() },
     }
 }

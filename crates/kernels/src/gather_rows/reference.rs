@@ -4,8 +4,8 @@ use super::Params;
 use crate::{Dispatch, HostMemory};
 
 pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
-    let Params { cols, x_stride, y_stride } = dispatch.params();
-    let (cols, x_stride) = (cols as usize, x_stride as usize);
+    let Params { x_stride, y_stride } = dispatch.params();
+    let (cols, x_stride) = (dispatch.specialization[1] as usize, x_stride as usize);
     let count = memory.read::<u32>(dispatch.slice("logit_count"))[0] as usize;
     let logit_rows = memory.read::<u32>(dispatch.slice("logit_rows"));
     let x = memory.read::<f32>(dispatch.slice("x"));

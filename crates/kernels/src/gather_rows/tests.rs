@@ -11,7 +11,7 @@ fn check(rows: u32, wanted: &[u32], cols: u32, x_stride: u32, y_stride: u32) {
         logit_rows: case.words(&logit_rows),
         y: case.output((rows * y_stride) as usize * 4),
     };
-    case.check_bits(&dispatch(Params { cols, x_stride, y_stride }, rows, bindings));
+    case.check_bits(&dispatch(&GatherRows { cols, x_stride, y_stride }, rows, bindings));
 }
 
 #[test]

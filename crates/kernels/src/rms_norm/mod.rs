@@ -15,16 +15,23 @@ static KERNEL: Kernel = Kernel {
     reference: reference::run,
 };
 
-/// Push constants after the addresses.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct Params {
+/// What is normalised.
+#[derive(Clone, Copy, Debug)]
+pub struct RmsNorm {
     /// Values in a row.
     pub cols: u32,
     /// Values from one row to the next, in `x` and `y`.
     pub stride: u32,
     /// Added to the mean square.
     pub eps: f32,
+}
+
+/// Push constants after the addresses.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    stride: u32,
+    eps: f32,
 }
 
 crate::bindings! {
@@ -42,16 +49,17 @@ crate::bindings! {
 }
 
 /// Normalises up to `rows` rows.
-pub fn dispatch(params: Params, rows: u32, bindings: Bindings) -> Dispatch {
-    let values = u64::from(rows) * u64::from(params.cols);
+pub fn dispatch(norm: &RmsNorm, rows: u32, bindings: Bindings) -> Dispatch {
+    let RmsNorm { cols, stride, eps } = *norm;
+    let values = u64::from(rows) * u64::from(cols);
     Dispatch {
         kernel: &KERNEL,
-        specialization: vec![LOCAL_SIZE],
+        specialization: vec![LOCAL_SIZE, cols],
         bindings: bindings.list(),
-        params: bytemuck::bytes_of(&params).to_vec(),
+        params: bytemuck::bytes_of(&Params { stride, eps }).to_vec(),
         grid: Grid::Groups([rows, 1, 1]),
         cost: Cost {
-            weight_bytes: u64::from(params.cols) * 4,
+            weight_bytes: u64::from(cols) * 4,
             activation_bytes: values * 8,
             operations: values * 4,
         },

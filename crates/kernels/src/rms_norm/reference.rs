@@ -4,7 +4,8 @@ use super::Params;
 use crate::{Dispatch, HostMemory};
 
 pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
-    let Params { cols, stride, eps } = dispatch.params();
+    let Params { stride, eps } = dispatch.params();
+    let cols = dispatch.specialization[1];
     let (cols, stride) = (cols as usize, stride as usize);
     let rows = memory.read::<u32>(dispatch.slice("row_count"))[0] as usize;
     let x = memory.read::<f32>(dispatch.slice("x"));

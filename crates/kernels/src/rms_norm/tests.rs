@@ -3,12 +3,12 @@ use crate::testing::Case;
 
 fn check(rows: u32, active: u32, cols: u32, stride: u32) {
     let mut case = Case::new();
-    let params = Params { cols, stride, eps: 1e-6 };
+    let norm = RmsNorm { cols, stride, eps: 1e-6 };
     let x = case.floats((rows * stride) as usize);
     let weight = case.floats(cols as usize);
     let row_count = case.words(&[active]);
     let y = case.output((rows * stride) as usize * 4);
-    case.check(&dispatch(params, rows, Bindings { x, weight, row_count, y }), 1e-6);
+    case.check(&dispatch(&norm, rows, Bindings { x, weight, row_count, y }), 1e-6);
 }
 
 #[test]

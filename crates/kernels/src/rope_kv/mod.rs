@@ -103,6 +103,11 @@ pub fn dispatch(rope: &RopeKv, rows: u32, bindings: Bindings) -> Dispatch {
         "head_dim {head_dim}, rotary_dim {rotary_dim}"
     );
     assert!(rotary_dim <= head_dim, "rotary_dim {rotary_dim} of head_dim {head_dim}");
+    // A word's index stays below 2^31, where signed and unsigned indices agree.
+    assert!(
+        bindings.k_cache.bytes.max(bindings.v_cache.bytes) <= 1 << 33,
+        "a cache of more than 8 GiB in one layer"
+    );
     let params = Params { qkv_stride, q_offset, k_offset, v_offset, heads, kv_heads, max_blocks, norm_eps };
     let values = u64::from(rows) * u64::from(heads + 2 * kv_heads) * u64::from(head_dim);
     let normed = |weight: Option<Slice>| u32::from(weight.is_some());
