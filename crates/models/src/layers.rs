@@ -23,7 +23,7 @@ impl Activation {
     }
 
     /// The slice from value `first` of the first row on.
-    fn from_value(self, first: u32) -> Slice {
+    fn starting_at(self, first: u32) -> Slice {
         let offset = u64::from(first) * 4;
         self.slice.at(offset, self.slice.bytes - offset)
     }
@@ -80,7 +80,7 @@ pub(crate) fn linear(
             epilogue,
         };
         let first_value = if epilogue == Epilogue::SiluGated { part.first_row / 2 } else { part.first_row };
-        let mut to = y.from_value(first_value);
+        let mut to = y.starting_at(first_value);
         if as_matvec {
             // One row: the part's values lie together, so parts need not wait for each other.
             let values =

@@ -126,6 +126,8 @@ impl GpuBuilder {
                 && b.slice.is_some_and(|s| program.declaration(s.buffer).kind == BufferKind::Ring)
         });
         let fill = |recorder: &mut Recorder| {
+            // Shaders reach buffers by address alone, so nothing else would keep them from being given back.
+            self.buffers.iter().flatten().chain(&self.arena).for_each(|buffer| recorder.keep(buffer));
             if timestamps.is_some() {
                 recorder.timestamp(0);
             }
@@ -226,5 +228,36 @@ impl GpuExecutor {
         let declared = self.readbacks.iter().find(|(slice, _)| *slice == from);
         let (_, readback) = declared.expect("a readback is declared before the seal");
         Ok(readback.run()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use resident_kernels::random_fill::{self, RandomType};
+    use resident_kernels::stream_read;
+
+    /// What a recording reaches by address must outlive the builder: activations that had a block of device memory to
+    /// themselves were once given back at the seal.
+    #[test]
+    fn everything_a_plan_reaches_stays_allocated() {
+        let listing = resident_vulkan::list_devices(false).expect("list devices");
+        let Some(best) = resident_vulkan::rank(&listing.devices).first().map(|r| &listing.devices[r.index])
+        else {
+            assert!(std::env::var_os("RESIDENT_REQUIRE_VULKAN").is_none(), "there is no Vulkan device");
+            return eprintln!("skipped: no Vulkan device");
+        };
+        let mut program = Program::default();
+        let sums = program.buffer("sums", 64 * 4, BufferKind::State);
+        let mut plan = program.plan("fill and read", 1);
+        let values = plan.activation_bytes("values", 1 << 20);
+        plan.dispatch("fill", random_fill::dispatch(RandomType::Bytes, 1, 0.0..1.0, values));
+        plan.dispatch("read", stream_read::dispatch(values, sums, 64));
+        let plan = plan.finish();
+        let builder = GpuBuilder::new(best, &program, &Arc::new(Ledger::new()), SessionOptions::default());
+        let executor = builder.expect("builder").seal(&program, &[]).expect("seal");
+        executor.wait(executor.submit(&[plan]).expect("submit")).expect("wait");
+        let used = executor.device.memory_use(Memory::Device).buffer_bytes;
+        assert!(used >= sums.bytes + values.bytes, "{used} bytes are left");
     }
 }

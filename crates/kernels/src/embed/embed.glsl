@@ -2,8 +2,7 @@
 #include "common.glsl"
 #include "weights.glsl"
 
-// Values in a row. As a push constant it once led a driver to a loop without an end; see docs/performance.md.
-layout(constant_id = 1) const uint COLS = 32;
+layout(constant_id = 1) const uint COLS = 32; // values in a row
 
 const uint CHUNKS = (COLS + CHUNK - 1) / CHUNK;
 
