@@ -251,6 +251,27 @@ fn draws_from_hard_rows() {
     check_draws("far without limits", &far, SAMPLED);
 }
 
+/// With values in descending order and a random number next to 1, the token drawn is the last one kept.
+#[test]
+fn the_last_one_kept_is_the_right_one() {
+    let seed_low = (0..).find(|seed| uniform(*seed, 3, 0) > 0.99998).expect("one seed in 50 000");
+    // Distances from the maximum up to `reach`: one bin of the first histogram is 1/64 wide.
+    for (count, reach) in [(2000, 0.0155), (2000, 0.0457), (500, 2.0)] {
+        let logits: Vec<f32> = (0..count).map(|i| 11.0 - reach * i as f32 / count as f32).collect();
+        let limits = [(0, 0.5), (0, 0.123), (0, 0.9), (321, 1.0), (321, 0.77), (1, 1.0)];
+        for (top_k, top_p) in limits {
+            let params = seeded(SequenceParams { top_k, top_p, ..SAMPLED }, seed_low);
+            let last = reference::distribution(&logits, 11.0, &params).last().expect("one is kept").0;
+            let Made { case, call, bindings } =
+                make(&[Sampled { logits: logits.clone(), params, position: 0 }], 8);
+            let name = format!("{count} values within {reach}, top-k {top_k}, top-p {top_p}");
+            assert_eq!(tokens(&case.reference_words(&call, bindings.ring), 1), [last], "{name}, reference");
+            let Some(ring) = case.device_words(&call, bindings.ring) else { continue };
+            assert_eq!(tokens(&ring, 1), [last], "{name}");
+        }
+    }
+}
+
 #[test]
 fn keeps_what_hugging_face_keeps() {
     let kept = |logits: &[f32], params| -> Vec<u32> {
