@@ -224,11 +224,6 @@ impl Engine {
         self.session.validation_messages()
     }
 
-    /// The text of the decode plan, for people.
-    pub fn display_decode_plan(&self) -> String {
-        self.session.program().display(self.handles.decode).to_string()
-    }
-
     /// Refuses ids outside the vocabulary, and sequences longer than the context.
     pub(crate) fn check_tokens(&self, first_position: u32, ids: &[u32]) -> Result<(), EngineError> {
         let vocab = self.config.vocab_size;

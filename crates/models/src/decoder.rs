@@ -77,6 +77,13 @@ impl Decoder {
         shape: Shape,
     ) -> Result<(Resident, Vec<Table>), ModelError> {
         let Self { config, normalise_heads } = self;
+        let query_width = config.num_attention_heads * config.head_dim;
+        if !query_width.is_multiple_of(4) {
+            let (heads, head_dim) = (config.num_attention_heads, config.head_dim);
+            return Err(ModelError::Shape(format!(
+                "{heads} heads of head_dim {head_dim} are {query_width} values, expected a multiple of 4: the kernels read 16 bytes at a time"
+            )));
+        }
         let (hidden, vocab) = (u64::from(config.hidden_size), u64::from(config.vocab_size));
         let plain =
             |tensor: &str, shape| Source { tensor: tensor.to_owned(), shape, order: RowOrder::Stored };

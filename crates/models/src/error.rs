@@ -45,9 +45,9 @@ pub enum ModelError {
         /// Which element.
         index: u64,
     },
-    /// A context that the model or the request cannot have.
+    /// A context or a shape that cannot be run.
     #[error("{0}")]
-    Context(String),
+    Shape(String),
     /// More than the device's memory.
     #[error("{what} takes {needed_gib:.1} GiB of memory, the device has {has_gib:.1} GiB; {remedy}")]
     Memory {

@@ -163,7 +163,7 @@ impl<'a> Model<'a> {
         let decoder = read(checkpoint)?;
         let longest = decoder.config.max_position_embeddings;
         if shape.context > longest {
-            return Err(ModelError::Context(format!(
+            return Err(ModelError::Shape(format!(
                 "{}: a context of {} tokens was asked for, the model was made for {longest}",
                 checkpoint.label(),
                 shape.context

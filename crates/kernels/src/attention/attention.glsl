@@ -45,7 +45,7 @@ const uint BATCHES = (GROUP + BATCH - 1) / BATCH;
 const uint OWNED = (BATCH_VECTORS + LOCAL_SIZE - 1) / LOCAL_SIZE; // vec4s of a batch that an invocation owns
 // Independent loads in flight in an invocation, and the same of partial results: fewer for small heads, whose pipelines
 // then compile faster on software drivers.
-layout(constant_id = 4) const uint IN_FLIGHT = 8;
+const uint IN_FLIGHT = KV_QUADS >= 16 ? 8 : KV_QUADS >= 8 ? 4 : 2;
 const uint COMBINED = 2 * IN_FLIGHT;
 const uint MAX_SUBGROUPS = LOCAL_SIZE / 4;
 const float LOWEST = -3.0e38;

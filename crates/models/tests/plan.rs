@@ -1,0 +1,29 @@
+//! The decode plan of the embedded model as text: what a change to layers, kernels or barriers does to it shows in a diff.
+
+use resident_kernels::DeviceTraits;
+use resident_kernels::rope_kv::KvType;
+use resident_models::checkpoint::Checkpoint;
+use resident_models::{Model, Shape};
+use std::path::Path;
+
+#[test]
+fn the_decode_plan_of_the_embedded_model() {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/default.gguf"));
+    let checkpoint = Checkpoint::open(path).expect("the embedded model");
+    let shape = Shape {
+        context: 512,
+        max_sequences: 1,
+        prefill_rows: vec![64],
+        score_rows: None,
+        kv_type: KvType::F32,
+        max_buffer_bytes: u64::MAX,
+        device: DeviceTraits::LEAST,
+        memory_bytes: u64::MAX,
+    };
+    let model = Model::build(&checkpoint, shape).expect("model");
+    let text = model.program.display(model.handles.decode).to_string();
+    // The layers are alike: the first one, and what stands around them.
+    let first = text.lines().take_while(|line| !line.contains("layers.1."));
+    let rest = text.lines().skip_while(|line| !line.contains("lm_head"));
+    insta::assert_snapshot!(first.chain(["..."]).chain(rest).collect::<Vec<_>>().join("\n"));
+}
