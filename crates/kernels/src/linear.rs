@@ -14,7 +14,7 @@ pub enum Epilogue {
     Store,
     /// y += W x: the residual connection.
     Add,
-    /// Rows of W alternate gate, up: y[i] = silu(gate[i]) · up[i], half as many values as rows.
+    /// Rows of W alternate gate, up: `y[i] = silu(gate[i]) · up[i]`, half as many values as rows.
     SiluGated,
 }
 

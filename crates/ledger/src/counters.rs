@@ -50,7 +50,7 @@ pub struct Snapshot {
     pub after_seal: Counters,
 }
 
-/// Names a command buffer in [`Ledger::replayed`].
+/// Names a command buffer in [`Ledger::submit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordingId(usize);
 

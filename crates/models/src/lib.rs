@@ -1,7 +1,7 @@
 //! Language models: from a checkpoint to a program and the weights that fill it.
 //!
-//! [`checkpoint`] reads files; an architecture file ([`llama`], [`qwen3`]) takes the configuration keys it understands and
-//! says what the maths is; [`decoder`] builds the plans for it; [`weights`] brings the tensors to the device.
+//! [`checkpoint`] reads files; an architecture file (`llama`, `qwen3`) takes the configuration keys it understands and
+//! says what the maths is; `decoder` builds the plans for it; `weights` brings the tensors to the device.
 //! Knows plans and kernels, no device, no tokenizer.
 
 pub mod checkpoint;

@@ -1,4 +1,4 @@
-//! `embed_<format>`: y[r] = table[token of row r] · scale. One workgroup a row. A table may be split into parts of
+//! `embed_<format>`: `y[r] = table[token of row r] · scale`. One workgroup a row. A table may be split into parts of
 //! consecutive tokens (one allocation holds less than 4 GiB); a part leaves the rows of other tokens alone.
 
 #[cfg(test)]

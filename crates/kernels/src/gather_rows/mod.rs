@@ -1,4 +1,4 @@
-//! `gather_rows`: y[j] = x[logit_rows[j]], so that only rows whose logits are wanted go through the final norm and the
+//! `gather_rows`: `y[j] = x[logit_rows[j]]`, so that only rows whose logits are wanted go through the final norm and the
 //! head. One workgroup a row.
 
 mod reference;

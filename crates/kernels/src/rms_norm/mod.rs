@@ -1,4 +1,4 @@
-//! `rms_norm`: y[r] = x[r] / sqrt(mean(x[r]²) + eps) · weight, for each row that holds a token.
+//! `rms_norm`: `y[r] = x[r] / sqrt(mean(x[r]²) + eps) · weight`, for each row that holds a token.
 //! One workgroup a row. Matvecs take the norm along themselves; this one stands before matrix products.
 
 mod reference;
