@@ -16,6 +16,8 @@ const SLOTS: usize = 4;
 pub(crate) const SLOT_BYTES: u64 = 8 << 20;
 /// Pieces begin at a multiple of this in the ring, so that a repacker can write them as vectors.
 const PIECE_ALIGNMENT: u64 = 64;
+/// The batch of a slot that a readback holds.
+const READBACK: u64 = u64::MAX;
 /// So many pieces a submission, which bounds the search for overlapping ones.
 const MAX_PIECES: usize = 512;
 
@@ -101,28 +103,18 @@ impl Ring {
         let (slot, mut state) = self.open_slot(self.lock())?;
         let source = Source::Word(word);
         state.slots[slot].transfers.push(Transfer { source, to: to.clone(), to_offset, bytes });
-        self.close(&mut state);
-        Ok(())
+        let batch = state.slots[slot].batch;
+        self.submit_upto(state, batch).map(drop)
     }
 
-    /// Submits what is in the open slot, without waiting for the GPU.
-    pub(crate) fn flush(&self) {
-        let mut state = self.lock();
-        if state.open.is_some_and(|open| !state.slots[open].transfers.is_empty()) {
-            self.close(&mut state);
-        }
+    /// Submits everything up to `batch`, without waiting for the GPU; only for other threads to write their pieces.
+    pub(crate) fn flush(&self, batch: u64) -> Result<(), Error> {
+        self.submit_upto(self.lock(), batch).map(drop)
     }
 
     /// Waits until everything up to `batch` is on the device.
     pub(crate) fn finish(&self, batch: u64) -> Result<(), Error> {
-        self.flush();
-        let mut state = self.lock();
-        while state.slots.iter().any(|slot| slot.phase == Phase::Closed && slot.batch <= batch) {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        if let Some(error) = &state.failed {
-            return Err(error.clone());
-        }
+        let state = self.submit_upto(self.lock(), batch)?;
         let upto = state.slots.iter().filter(|slot| slot.batch <= batch).map(|slot| slot.ticket).max();
         drop(state);
         self.logical.wait(upto.unwrap_or(Ticket(0)))?;
@@ -145,7 +137,8 @@ impl Ring {
 
     /// Copies a buffer's range to the host, after all that was submitted before. Several slots are under way at once.
     pub(crate) fn read(&self, from: &Buffer, offset: u64, out: &mut [u8]) -> Result<(), Error> {
-        self.flush();
+        let batch = self.lock().next_batch;
+        self.flush(batch)?;
         let mut chunks = out.chunks_mut(SLOT_BYTES as usize).peekable();
         let mut at = offset;
         let mut under_way: VecDeque<(Held<'_>, &mut [u8])> = VecDeque::new();
@@ -219,7 +212,7 @@ impl Ring {
                 && self.logical.reached(ticket)?
             {
                 let slot = &mut state.slots[index];
-                (slot.phase, slot.batch) = (Phase::Closed, u64::MAX);
+                (slot.phase, slot.batch) = (Phase::Closed, READBACK);
                 return Ok(Some(Held { ring: self, slot: index }));
             }
             if !wait {
@@ -241,32 +234,53 @@ impl Ring {
         slot.submit(&self.logical, &self.name)
     }
 
-    /// Takes no more pieces into the open slot, and submits it if all of them are written.
+    /// Takes no more pieces into the open slot.
     fn close(&self, state: &mut State) {
         let Some(open) = state.open.take() else { return };
         state.slots[open].phase = Phase::Closed;
-        if state.slots[open].writers == 0 {
-            self.submit_pieces(state, open);
-        }
+        self.submit_written(state);
     }
 
-    /// A piece of a slot is written; the last one of a closed slot submits it.
+    /// A piece of a slot is written.
     fn written(&self, slot: usize) {
         let mut state = self.lock();
         state.slots[slot].writers -= 1;
-        if state.slots[slot].writers == 0 && state.slots[slot].phase == Phase::Closed {
-            self.submit_pieces(&mut state, slot);
+        self.submit_written(&mut state);
+    }
+
+    /// Submits the closed slots whose pieces are all written, in the order of their batches: a slot waits for one
+    /// before it, so that the later of two writes to a place stays the later.
+    fn submit_written(&self, state: &mut State) {
+        let State { slots, failed, .. } = state;
+        while let Some(slot) = first_unsubmitted(slots).filter(|slot| slot.writers == 0) {
+            let submitted = slot.submit(&self.logical, &self.name);
+            slot.phase = Phase::Free;
+            if let Err(error) = submitted {
+                *failed = Some(error);
+            }
+            self.changed.notify_all();
         }
     }
 
-    fn submit_pieces(&self, state: &mut State, index: usize) {
-        let slot = &mut state.slots[index];
-        let submitted = slot.submit(&self.logical, &self.name);
-        slot.phase = Phase::Free;
-        if let Err(error) = submitted {
-            state.failed = Some(error);
+    /// Closes the open slot if it has something up to `batch`, and returns once all of that is submitted.
+    fn submit_upto<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        batch: u64,
+    ) -> Result<MutexGuard<'a, State>, Error> {
+        if let Some(open) = state.open.map(|open| &state.slots[open])
+            && open.batch <= batch
+            && !open.transfers.is_empty()
+        {
+            self.close(&mut state);
         }
-        self.changed.notify_all();
+        while first_unsubmitted(&mut state.slots).is_some_and(|slot| slot.batch <= batch) {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        match &state.failed {
+            Some(error) => Err(error.clone()),
+            None => Ok(state),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -280,6 +294,12 @@ impl State {
         let free = self.slots.iter().enumerate().filter(|(_, slot)| slot.phase == Phase::Free);
         free.map(|(index, slot)| (index, slot.ticket)).min_by_key(|(_, ticket)| *ticket)
     }
+}
+
+/// The closed slot of pieces that is to be submitted first.
+fn first_unsubmitted(slots: &mut [Slot]) -> Option<&mut Slot> {
+    let of_pieces = |slot: &&mut Slot| slot.phase == Phase::Closed && slot.batch != READBACK;
+    slots.iter_mut().filter(of_pieces).min_by_key(|slot| slot.batch)
 }
 
 impl Piece<'_> {

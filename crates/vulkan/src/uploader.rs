@@ -75,8 +75,8 @@ impl Uploader {
 }
 
 impl Drop for Uploader {
-    /// Submits what was written, without waiting.
+    /// Submits what was written, without waiting for the GPU. A failure reaches whoever next uses the ring.
     fn drop(&mut self) {
-        self.ring.flush();
+        let _ = self.ring.flush(self.batch.load(Ordering::Acquire));
     }
 }

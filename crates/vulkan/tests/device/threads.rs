@@ -2,7 +2,9 @@
 
 use crate::fixture::{groups, noise, push_one, with_device};
 use resident_vulkan::Memory;
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 const THREADS: usize = 8;
 
@@ -73,6 +75,39 @@ fn threads_share_an_uploader_and_read_back_meanwhile() {
             f.device.readback(buffer, 0, &mut back, "weights").expect("a readback");
             assert!(back == noise(BYTES, seed as u64), "{buffer:?}");
         }
+    });
+}
+
+#[test]
+fn an_upload_is_seen_by_what_is_submitted_next_though_another_thread_is_still_writing() {
+    with_device(|f| {
+        let (slow, fast) = (f.words("slow", &[0; 256]), f.words("fast", &[0; 256]));
+        let add = f.add(1);
+        let step = f
+            .device
+            .record("step", |r| {
+                r.keep(&fast);
+                r.dispatch(&add, &push_one(&fast, 256), groups(256));
+            })
+            .expect("a recording");
+        let uploader = f.device.uploader("weights").expect("an uploader");
+        let (writing, is_writing) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let fill = |_, piece: &mut [u8]| {
+                    writing.send(()).expect("the test");
+                    thread::sleep(Duration::from_millis(100));
+                    piece.fill(7);
+                };
+                uploader.write_with(&slow, 0, 1024, 1, fill).expect("a write");
+            });
+            is_writing.recv().expect("the writer");
+            // Shares a staging slot with the piece that is being written.
+            f.device.upload(&fast, 0, &41u32.to_ne_bytes().repeat(256), "input").expect("an upload");
+            f.device.wait(f.device.submit(&[&step]).expect("a submit")).expect("a wait");
+        });
+        assert_eq!(f.read_words(&fast), [42; 256]);
+        assert_eq!(f.read_words(&slow), [0x0707_0707; 256]);
     });
 }
 
