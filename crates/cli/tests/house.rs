@@ -14,7 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runtime", &["plan", "kernels", "vulkan", "ledger"]),
     ("models", &["plan", "kernels", "tensor"]),
     ("engine", &["models", "runtime", "plan", "kernels", "ledger", "tensor"]),
-    ("cli", &["engine", "models", "runtime", "ledger", "tensor"]),
+    ("rollout", &["runtime", "plan", "kernels", "ledger"]),
+    ("cli", &["engine", "rollout", "models", "runtime", "ledger", "tensor"]),
 ];
 
 /// Where the forbidden word may stand. Spelt apart, so that this file passes its own test.

@@ -1,8 +1,8 @@
 //! Writes a file so that it is there whole or not at all.
 
 use serde::Serialize;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Why a file could not be written. What stood there before still stands there.
@@ -34,7 +34,7 @@ pub enum WriteError {
 
 /// Writes `value` as indented JSON, as [`write_atomically`] does.
 pub fn write_json_atomically(path: &Path, value: &impl Serialize) -> Result<(), WriteError> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|source| explain(path, source.into()))?;
+    let mut text = serde_json::to_vec_pretty(value).map_err(|source| WriteError::of(path, source.into()))?;
     text.push(b'\n');
     write_atomically(path, &text)
 }
@@ -42,42 +42,101 @@ pub fn write_json_atomically(path: &Path, value: &impl Serialize) -> Result<(), 
 /// Writes `bytes` into a new file beside `path`, which then takes its name.
 /// What is no regular file (a pipe, `/dev/stdout`) is written to directly.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
-    let written = match fs::metadata(path) {
+    match fs::metadata(path) {
         Ok(found) if !found.is_file() => {
-            OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(bytes))
+            let written =
+                OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(bytes));
+            written.map_err(|source| WriteError::of(path, source))
         }
-        // A link stays one: the file that it names is replaced.
-        Ok(_) => fs::canonicalize(path).and_then(|file| replace(&file, bytes)),
-        Err(_) => replace(path, bytes),
-    };
-    written.map_err(|source| explain(path, source))
+        _ => {
+            let mut file = AtomicFile::create(path)?;
+            file.write_all(bytes).map_err(|source| WriteError::of(path, source))?;
+            file.commit()
+        }
+    }
 }
 
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let name =
-        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "this names no file"))?;
-    let mut temporary = name.to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(temporary);
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().inspect_err(|_| {
-        // Nothing more can be done about a leftover than to try.
-        let _ = fs::remove_file(&temporary);
-    })
+/// A new file beside its path, which takes the path's name when it is complete. Dropped before, it is removed.
+#[derive(Debug)]
+pub struct AtomicFile {
+    file: File,
+    /// As the caller named it.
+    path: PathBuf,
+    temporary: PathBuf,
+    /// What is replaced. A link stays one: the file that it names is replaced.
+    target: PathBuf,
+    committed: bool,
 }
 
-fn explain(path: &Path, source: io::Error) -> WriteError {
-    let path = path.to_owned();
-    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).map(Path::to_owned);
-    match (source.kind(), folder) {
-        (io::ErrorKind::NotFound, Some(folder)) if !folder.is_dir() => WriteError::NoFolder { path, folder },
-        (io::ErrorKind::StorageFull, _) => WriteError::Full { path },
-        _ => WriteError::Io { path, source },
+impl AtomicFile {
+    /// Begins the file.
+    ///
+    /// # Errors
+    /// A missing folder, a path that names something else than a regular file.
+    pub fn create(path: &Path) -> Result<Self, WriteError> {
+        let begin = || {
+            let invalid = |problem| io::Error::new(io::ErrorKind::InvalidInput, problem);
+            let target = match fs::metadata(path) {
+                Ok(found) if found.is_dir() => return Err(invalid("this is a directory")),
+                Ok(found) if !found.is_file() => return Err(invalid("this is no regular file")),
+                Ok(_) => fs::canonicalize(path)?,
+                Err(_) => path.to_owned(),
+            };
+            let mut temporary = target.file_name().ok_or_else(|| invalid("this names no file"))?.to_owned();
+            temporary.push(format!(".{}.tmp", std::process::id()));
+            let temporary = target.with_file_name(temporary);
+            let file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+            Ok(Self { file, path: path.to_owned(), temporary, target, committed: false })
+        };
+        begin().map_err(|source| WriteError::of(path, source))
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// What the system says; the file is removed then.
+    pub fn commit(mut self) -> Result<(), WriteError> {
+        let renamed = self.file.sync_all().and_then(|()| fs::rename(&self.temporary, &self.target));
+        self.committed = renamed.is_ok();
+        renamed.map_err(|source| WriteError::of(&self.path, source))
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for AtomicFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Nothing more can be done about a leftover than to try.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+impl WriteError {
+    /// The system's error as one of the file at `path`.
+    pub fn of(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).map(Path::to_owned);
+        match (source.kind(), folder) {
+            (io::ErrorKind::NotFound, Some(folder)) if !folder.is_dir() => Self::NoFolder { path, folder },
+            (io::ErrorKind::StorageFull, _) => Self::Full { path },
+            _ => Self::Io { path, source },
+        }
     }
 }
 

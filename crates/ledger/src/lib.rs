@@ -13,7 +13,7 @@ mod thresholds;
 
 pub use counters::{Counters, Ledger, RecordingId, Snapshot, class};
 pub use gates::{Figure, GateResult, Verdict, evaluate, verdict_of};
-pub use json_file::{WriteError, write_atomically, write_json_atomically};
+pub use json_file::{AtomicFile, WriteError, write_atomically, write_json_atomically};
 pub use report::{
     Bandwidth, DeviceKind, DeviceReport, Generation, MemoryReport, ModelReport, Report, Schema, Timings,
 };
