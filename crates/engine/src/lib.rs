@@ -4,8 +4,10 @@
 //! - [`OpenModel`]: checkpoint and tokenizer, before any device is involved.
 //! - [`Engine`]: the resident model. `generate`, `score` and `verify` are its uses, `bench` measures them.
 //! - [`tokenizer`]: text to ids and back, stop strings.
+//! - [`chat`]: conversations to prompts, by the templates that models bring.
 
 mod bench;
+pub mod chat;
 mod engine;
 mod error;
 mod generate;
