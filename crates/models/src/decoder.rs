@@ -175,18 +175,11 @@ fn rope_factors(checkpoint: &Checkpoint, head_dim: u32) -> Result<Option<Vec<f32
         return Ok(None);
     }
     let view = checkpoint.tensor_shaped(ROPE_FREQ_FACTORS, &[u64::from(head_dim / 2)])?;
-    let file = || checkpoint.label().to_owned();
-    let factors = view.to_f32().map_err(|_| ModelError::NoKernel {
-        file: file(),
-        tensor: ROPE_FREQ_FACTORS.to_owned(),
-        op: "RoPE".to_owned(),
-        dtype: view.dtype,
-        have: "f32, f16, bf16".to_owned(),
-    })?;
+    let factors = view.to_f32();
     match factors.iter().position(|factor| !factor.is_normal()) {
         None => Ok(Some(factors)),
         Some(index) => Err(ModelError::NonFinite {
-            file: file(),
+            file: checkpoint.label().to_owned(),
             tensor: ROPE_FREQ_FACTORS.to_owned(),
             index: index as u64,
         }),

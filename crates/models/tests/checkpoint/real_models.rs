@@ -172,7 +172,7 @@ fn check_values(hf: &str, gguf: &str, tolerance: f64) {
     assert_eq!(hf.tensors().len(), gguf.tensors().len());
     for expected in hf.tensors() {
         let found = gguf.tensor_shaped(expected.name, expected.shape).unwrap();
-        let mut values = found.to_f32().unwrap();
+        let mut values = found.to_f32();
         let heads = match expected.name {
             name if name.ends_with("q_proj.weight") => Some(config.num_attention_heads),
             name if name.ends_with("k_proj.weight") => Some(config.num_key_value_heads),
@@ -181,7 +181,7 @@ fn check_values(hf: &str, gguf: &str, tolerance: f64) {
         if let Some(heads) = heads.filter(|_| gguf.interleaved_rope()) {
             values = unpermuted(&values, heads as usize, expected.shape[1] as usize);
         }
-        let difference = compare(&values, &expected.to_f32().unwrap());
+        let difference = compare(&values, &expected.to_f32());
         assert!(difference.relative_l2 <= tolerance, "{}: {difference}", expected.name);
     }
     gguf.refuse_unused_tensors().unwrap();

@@ -48,7 +48,7 @@ fn shards_are_one_model() {
     );
     let checkpoint = Checkpoint::open(folder.path()).unwrap();
     assert_eq!(checkpoint.tensors().map(|tensor| tensor.name).collect::<Vec<_>>(), ["a", "b", "c"]);
-    assert_eq!(checkpoint.tensor_shaped("c", &[4]).unwrap().to_f32().unwrap(), [0.0; 4]);
+    assert_eq!(checkpoint.tensor_shaped("c", &[4]).unwrap().to_f32(), [0.0; 4]);
     assert_eq!(checkpoint.folder(), Some(folder.path()));
     assert!(!checkpoint.interleaved_rope());
 }
@@ -179,7 +179,7 @@ proptest! {
         if let Ok(checkpoint) = Checkpoint::open(folder.path()) {
             for tensor in checkpoint.tensors() {
                 tensor.first_non_finite();
-                prop_assert!(tensor.to_f32().is_ok());
+                let _ = tensor.to_f32();
             }
         }
     }

@@ -41,7 +41,7 @@ fn first<T>(elements: &[T], is_bad: impl Fn(&T) -> bool) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{encode_bf16, encode_f16, quantise_q8_0};
+    use crate::codec::{encode, encode_bf16, encode_f16};
 
     #[test]
     fn finds_the_first_bad_float_wherever_it_stands() {
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn quants_are_not_mistaken_for_scales() {
         let mut block = [0; 34];
-        quantise_q8_0(&[1.0; 32], &mut block);
+        encode(DType::Q8_0, &[1.0; 32], &mut block).unwrap();
         block[2..].fill(0x7f);
         assert_eq!(first_non_finite(DType::Q8_0, &block), None);
     }

@@ -26,6 +26,15 @@ impl<'a> Metadata<'a> {
         self.positions.iter().map(move |(key, at)| (key.as_str(), self.read(*at).1))
     }
 
+    /// Every key and its value as it stands in the file, type included, in alphabetical order.
+    pub(super) fn encoded(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        self.positions.iter().map(move |(key, at)| {
+            let mut cursor = Cursor::new(&self.bytes[*at..]);
+            Value::check(&mut cursor).expect("the value was checked when the file was opened");
+            (key.as_str(), &self.bytes[*at..][..cursor.position()])
+        })
+    }
+
     /// The value of a key as `T`, if the key is there. Integers of any width are taken where their value fits.
     pub fn get<T: FromValue<'a>>(self, key: &str) -> Result<Option<T>, CheckpointError> {
         let Some(at) = self.positions.get(key) else { return Ok(None) };

@@ -1,0 +1,58 @@
+//! f32 to the types that Resident writes. Values must be finite.
+//!
+//! - `blocks`: types whose blocks are 32 weights with one scale.
+//! - `super_blocks`: q4_k and q6_k, where scales are searched for and quantised themselves.
+
+mod blocks;
+mod super_blocks;
+
+use super::{assert_lengths, encode_bf16, encode_f16};
+use crate::DType;
+
+/// A type that can be read but is not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not written (have f32, f16, bf16, q8_0, q5_0, q4_0, q6_k, q4_k)")]
+pub struct NoEncoder(pub DType);
+
+/// Rounds `values` to whole blocks of `dtype`.
+///
+/// # Panics
+/// If `out` is not exactly the blocks of `values.len()` elements.
+pub fn encode(dtype: DType, values: &[f32], out: &mut [u8]) -> Result<(), NoEncoder> {
+    assert_lengths(dtype, out.len(), values.len());
+    match dtype {
+        DType::F32 => {
+            values.iter().zip(out.as_chunks_mut().0).for_each(|(value, bytes)| *bytes = value.to_le_bytes());
+        }
+        DType::F16 => encode_f16(values, out),
+        DType::BF16 => encode_bf16(values, out),
+        DType::Q8_0 => each_block(values, out, blocks::q8_0),
+        DType::Q5_0 => each_block(values, out, blocks::q5_0),
+        DType::Q4_0 => each_block(values, out, blocks::q4_0),
+        DType::Q6K => each_block(values, out, super_blocks::q6_k),
+        DType::Q4K => each_block(values, out, super_blocks::q4_k),
+        DType::Q4_1 | DType::Q5_1 | DType::Q2K | DType::Q3K | DType::Q5K | DType::IQ4NL => {
+            return Err(NoEncoder(dtype));
+        }
+    }
+    Ok(())
+}
+
+fn each_block<const LEN: usize, const BYTES: usize>(
+    values: &[f32],
+    out: &mut [u8],
+    encode: impl Fn(&[f32; LEN], &mut [u8; BYTES]),
+) {
+    let blocks = out.as_chunks_mut::<BYTES>().0;
+    values.as_chunks::<LEN>().0.iter().zip(blocks).for_each(|(values, block)| encode(values, block));
+}
+
+/// The value of largest magnitude, with its sign; 0 among zeros.
+fn extreme(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |most: f32, value| if value.abs() > most.abs() { *value } else { most })
+}
+
+/// 1 / value, and 0 for 0.
+fn inverse(value: f32) -> f32 {
+    if value == 0.0 { 0.0 } else { 1.0 / value }
+}
