@@ -113,13 +113,53 @@ impl Npz {
             fault
                 .mismatch(format!("{}, {bytes} bytes", header.describe()), "less than the free memory".into())
         })?;
-        read_values(&mut member, &header, count, fault, &mut |value| values.push(value))?;
-        // The archive's checksum is compared at the member's end.
-        fault.io(member.read(&mut [0]))?;
+        read_values(&mut member, &header, count, fault, &mut |value| {
+            values.push(value);
+            Ok::<_, NpzError>(())
+        })?;
         if header.fortran_order {
             values = to_c_order(&header.shape, &values);
         }
         Ok(Array { shape: header.shape, values })
+    }
+
+    /// Calls `visit` with each part of an array along its first dimension, in order, and keeps no more than one.
+    /// In Fortran order the parts lie interleaved, so such an array is read whole, within the limit of [`read`](Self::read).
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), for the parts; a scalar; the first error of `visit`.
+    pub fn read_parts<T: Element, E: From<NpzError>>(
+        &mut self,
+        name: &str,
+        mut visit: impl FnMut(usize, &[T]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let header = self.header(name)?;
+        if header.shape.is_empty() {
+            return Err(self.mismatch(name, header.describe(), "an array".to_owned()).into());
+        }
+        let part: usize = header.shape[1..].iter().product();
+        if header.fortran_order || part == 0 {
+            let values = self.read(name)?.values;
+            return values.chunks(part.max(1)).enumerate().try_for_each(|(index, part)| visit(index, part));
+        }
+        let path = self.path.clone();
+        let fault = Fault { path: &path, name };
+        if part as u64 * size_of::<T>() as u64 > LARGEST_ARRAY_BYTES {
+            let expected = format!("at most {LARGEST_ARRAY_BYTES} bytes a part");
+            return Err(fault.mismatch(header.describe(), expected).into());
+        }
+        let (mut member, header) = self.member(name)?;
+        let count = header.count().expect("member() has checked the size");
+        let (mut values, mut index) = (Vec::new(), 0);
+        read_values(&mut member, &header, count, fault, &mut |value| {
+            values.push(value);
+            if values.len() == part {
+                visit(index, &values)?;
+                values.clear();
+                index += 1;
+            }
+            Ok(())
+        })
     }
 
     /// An array of exactly this shape.
@@ -228,14 +268,14 @@ impl Fault<'_> {
     }
 }
 
-/// Reads `count` elements in the order of the file.
-fn read_values<T: Element>(
+/// Reads `count` elements in the order of the file, and the member's end, where the archive's checksum is compared.
+fn read_values<T: Element, E: From<NpzError>>(
     member: &mut impl Read,
     header: &Header,
     count: usize,
     fault: Fault<'_>,
-    take: &mut impl FnMut(T),
-) -> Result<(), NpzError> {
+    take: &mut impl FnMut(T) -> Result<(), E>,
+) -> Result<(), E> {
     let size = header.dtype.bytes();
     let convert = converter::<T>(header.dtype);
     let mut chunk = vec![0; CHUNK_BYTES.min(count * size)];
@@ -252,10 +292,11 @@ fn read_values<T: Element>(
                 let found = format!("{} with a value at {} that is none", header.describe(), done + index);
                 fault.mismatch(found, format!("values that {} holds", T::DTYPE))
             })?;
-            take(value);
+            take(value)?;
         }
         done += bytes / size;
     }
+    fault.io(member.read(&mut [0]))?;
     Ok(())
 }
 

@@ -77,6 +77,28 @@ fn fortran_order_is_transposed() {
 }
 
 #[test]
+fn parts_come_in_order_and_can_be_refused() {
+    let mut npz = Npz::open(&fixture("kinds_packed.npz")).unwrap();
+    for (name, unit) in [("<i4", 1.0), ("fortran", 0.125)] {
+        let mut seen = Vec::new();
+        npz.read_parts(name, |index, part: &[f64]| {
+            assert_eq!((index, part.len()), (seen.len() / 12, 12));
+            seen.extend_from_slice(part);
+            Ok::<_, NpzError>(())
+        })
+        .unwrap();
+        assert!(seen.into_iter().eq((0..24).map(|i| f64::from(i) * unit)), "{name}");
+    }
+    let mut calls = 0;
+    let stopped = npz.read_parts::<f64, NpzError>("<i4", |_, _| {
+        calls += 1;
+        Err(NpzError::NotNpz { path: PathBuf::new(), found: "enough".to_owned() })
+    });
+    assert!(message(stopped).contains("enough") && calls == 1);
+    assert!(message(npz.read_parts::<f64, NpzError>("scalar", |_, _| Ok(()))).contains("expected an array"));
+}
+
+#[test]
 fn scalars_empty_arrays_and_special_values() {
     let mut npz = Npz::open(&fixture("kinds.npz")).unwrap();
     assert_eq!(npz.read_scalar::<f64>("scalar").unwrap(), 0.35);
@@ -187,30 +209,37 @@ fn shapes_that_lie_are_refused_before_memory_is_taken() {
     }
 }
 
+/// A file whose directory says that member `x.npy` is larger by `more` bytes, and so is what it packs into if `packed`.
+fn claiming(scratch: &Scratch, member: &[u8], more: u32, packed: bool) -> Npz {
+    drop(scratch.npz(member));
+    let mut bytes = std::fs::read(scratch.path()).unwrap();
+    let directory = bytes.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    let claimed = (member.len() as u32 + more).to_le_bytes();
+    bytes[directory + 24..directory + 28].copy_from_slice(&claimed);
+    if packed {
+        bytes[directory + 20..directory + 24].copy_from_slice(&claimed);
+    }
+    std::fs::write(scratch.path(), &bytes).unwrap();
+    Npz::open(&scratch.path()).unwrap()
+}
+
 #[test]
 fn a_bomb_is_refused_by_its_ratio() {
     // Shape and directory agree on 2 GiB, but there is nothing that could unpack to them.
     let scratch = Scratch::new();
-    let member = npy(&header_of("(268435456,)"), &[]);
-    drop(scratch.npz(&member));
-    let mut bytes = std::fs::read(scratch.path()).unwrap();
-    let directory = bytes.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
-    let claimed = (member.len() as u32) + (1 << 31);
-    bytes[directory + 24..directory + 28].copy_from_slice(&claimed.to_le_bytes());
-    std::fs::write(scratch.path(), &bytes).unwrap();
-    let found = message(Npz::open(&scratch.path()).unwrap().read::<f64>("x"));
+    let mut npz = claiming(&scratch, &npy(&header_of("(268435456,)"), &[]), 1 << 31, false);
+    let found = message(npz.read::<f64>("x"));
     assert!(found.contains("cannot unpack to"), "{found}");
 }
 
 #[test]
 fn an_array_beyond_the_limit_is_refused() {
     let scratch = Scratch::new();
-    let mut writer = NpzWriter::create(&scratch.path(), Compression::Deflated).unwrap();
-    writer.begin::<u8>("x", &[600 << 20]).unwrap();
-    (0..600).for_each(|_| writer.append(&[0u8; 1 << 20]).unwrap());
-    writer.finish().unwrap();
-    let mut npz = Npz::open(&scratch.path()).unwrap();
+    let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (629145600,), }\n";
+    let mut npz = claiming(&scratch, &npy(header, &[]), 600 << 20, true);
     assert!(message(npz.read::<f64>("x")).contains("expected at most 4294967296 bytes"));
+    // Within the limit the missing bytes are found when they are read.
+    assert!(message(npz.read::<u8>("x")).contains("damaged"));
 }
 
 #[test]
