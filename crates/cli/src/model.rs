@@ -5,7 +5,7 @@ use crate::{embedded, settings};
 use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use resident_engine::{Activations, Engine, EngineOptions, OpenModel};
+use resident_engine::{Activations, Engine, EngineOptions, Executor, KvType, OpenModel};
 use resident_ledger::ModelReport;
 use resident_models::SynthError;
 use resident_runtime::Choice;
@@ -21,6 +21,25 @@ pub(crate) struct ModelArgs {
     /// where the device is fast at it
     #[arg(long, value_name = "MODE")]
     activations: Option<ActivationMode>,
+    /// Element type of the KV cache [default: f16; f32 in verify and logits]
+    #[arg(long, value_name = "TYPE")]
+    kv_cache: Option<CacheType>,
+    /// How decode's steps wait for each other: barriers, or handover (readiness carried in the data; needs a device that
+    /// passes the self-test) [default: the faster one that works here]
+    #[arg(long, value_name = "HOW")]
+    executor: Option<ExecutorName>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum CacheType {
+    F16,
+    F32,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ExecutorName {
+    Barriers,
+    Handover,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -42,14 +61,26 @@ impl ModelArgs {
         }
     }
 
-    /// What was asked for with --activations, else `default`.
-    pub(crate) fn activations(&self, default: Activations) -> Activations {
-        match self.activations {
-            None => default,
-            Some(ActivationMode::Auto) => Activations::Auto,
-            Some(ActivationMode::F32) => Activations::F32,
-            Some(ActivationMode::Int16) => Activations::Int16,
+    /// The options, with what was asked for in place of what stands there.
+    pub(crate) fn options(&self, mut options: EngineOptions) -> EngineOptions {
+        if let Some(mode) = self.activations {
+            options.activations = match mode {
+                ActivationMode::Auto => Activations::Auto,
+                ActivationMode::F32 => Activations::F32,
+                ActivationMode::Int16 => Activations::Int16,
+            };
         }
+        if let Some(kv_cache) = self.kv_cache {
+            options.kv_type = match kv_cache {
+                CacheType::F16 => KvType::F16,
+                CacheType::F32 => KvType::F32,
+            };
+        }
+        options.executor = self.executor.map(|executor| match executor {
+            ExecutorName::Barriers => Executor::Barriers,
+            ExecutorName::Handover => Executor::Handover,
+        });
+        options
     }
 }
 
@@ -78,6 +109,9 @@ pub(crate) fn report(model: &OpenModel, engine: &Engine) -> ModelReport {
         weight_bytes: engine.weight_bytes(),
         weights_format: engine.weights_format().to_owned(),
         activations: engine.activations().to_owned(),
+        kv_cache: engine.kv_type().name().to_owned(),
+        executor: engine.executor().executor.name().to_owned(),
+        executor_reason: engine.executor().reason.clone(),
         context: engine.context().into(),
     }
 }

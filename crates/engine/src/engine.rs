@@ -1,5 +1,6 @@
 //! A model resident on a device, and the mailbox through which rows go there.
 
+use crate::executor::{self, ChosenExecutor};
 use crate::open::Source;
 use crate::{EngineError, OpenModel};
 use resident_kernels::rope_kv::KvType;
@@ -7,7 +8,7 @@ use resident_kernels::step::{NO_SEQUENCE, Row, SequenceParams, SlotHeader};
 use resident_kernels::{DeviceTraits, Dispatch, Slice};
 use resident_ledger::{Ledger, class};
 use resident_models::checkpoint::DecoderConfig;
-use resident_models::{Handles, Model, Shape, SinkError, StepBuffers, WeightSink};
+use resident_models::{Executor, Handles, Model, Shape, SinkError, StepBuffers, WeightSink};
 use resident_plan::{BufferKind, PlanId};
 use resident_runtime::{Choice, DeviceInfo, Session, SessionBuilder, SessionOptions, Target, Ticket};
 use std::collections::{BTreeMap, VecDeque};
@@ -29,8 +30,32 @@ pub struct EngineOptions {
     pub score: bool,
     /// How activations meet 8-bit weights.
     pub activations: Activations,
+    /// Element type of the KV cache.
+    pub kv_type: KvType,
+    /// How decode's steps wait for each other; `None` is the faster way of those that work here.
+    pub executor: Option<Executor>,
     /// How the device is opened.
     pub session: SessionOptions,
+}
+
+impl EngineOptions {
+    /// What generates fastest at a quality that nobody can tell from f32.
+    pub fn fast(context: u32) -> Self {
+        Self {
+            context,
+            score: false,
+            activations: Activations::Auto,
+            kv_type: KvType::F16,
+            executor: None,
+            session: SessionOptions::default(),
+        }
+    }
+
+    /// f32 everywhere but in the weights, and logits at every position: for comparing with other implementations.
+    pub fn exact(context: u32) -> Self {
+        let (activations, kv_type) = (Activations::F32, KvType::F32);
+        Self { score: true, activations, kv_type, ..Self::fast(context) }
+    }
 }
 
 /// The numbers that activations are multiplied as, where the weights have 8 bits.
@@ -67,10 +92,39 @@ fn with_activations(device: DeviceTraits, wanted: Activations) -> Result<DeviceT
     }
 }
 
+/// What a mailbox slot holds: rows of sequence 0 from `position` on, of which the last may want to be sampled.
+pub(crate) fn slot_bytes(
+    header: SlotHeader,
+    params: SequenceParams,
+    ids: &[u32],
+    position: u32,
+    sample_last: bool,
+) -> Vec<u8> {
+    let last = ids.len().wrapping_sub(1);
+    let rows = (position..).zip(ids).enumerate().map(|(index, (position, token))| Row {
+        token: *token,
+        position,
+        sequence: 0,
+        wants_logits: (sample_last && index == last).into(),
+    });
+    let rows: Vec<Row> = rows.collect();
+    [bytemuck::bytes_of(&header), bytemuck::bytes_of(&params), bytemuck::cast_slice(&rows)].concat()
+}
+
+/// Where in the mailbox the bytes of the load number `loads` go.
+pub(crate) fn slot_of(step: &StepBuffers, loads: u32, bytes: &[u8]) -> Slice {
+    let index = u64::from(loads % StepBuffers::SLOTS);
+    step.mailbox.at(index * step.layout.slot_bytes(), bytes.len() as u64)
+}
+
 /// A resident model with one sequence.
 pub struct Engine {
     pub(crate) session: Session,
     pub(crate) handles: Handles,
+    /// The plan of a decode step.
+    pub(crate) decode: PlanId,
+    executor: ChosenExecutor,
+    kv_type: KvType,
     pub(crate) config: DecoderConfig,
     pub(crate) context: u32,
     parameters: u64,
@@ -114,7 +168,7 @@ impl Engine {
         options: EngineOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, EngineError> {
-        let EngineOptions { context, score, activations, session } = options;
+        let EngineOptions { context, score, activations, kv_type, executor: wanted, session } = options;
         let (max_buffer_bytes, device) = match &choice.target {
             Target::Vulkan(info) => {
                 (info.limits.max_memory_allocation_bytes.min(MAX_BUFFER_BYTES), traits_of(info))
@@ -126,7 +180,8 @@ impl Engine {
             max_sequences: 1,
             prefill_rows: PREFILL_ROWS.to_vec(),
             score_rows: score.then_some(SCORE_ROWS),
-            kv_type: KvType::F32,
+            kv_type,
+            executors: executor::candidates(wanted, choice.kind()),
             max_buffer_bytes,
             memory_bytes: choice.target.memory_bytes(),
             device: with_activations(device, activations)?,
@@ -141,11 +196,15 @@ impl Engine {
         let weight_bytes = built.weight_bytes();
         built.load(&mut Loading(&mut builder), &mut |done| progress(done, weight_bytes))?;
         let bandwidth_limit = builder.measure_read_bandwidth()?;
+        let (executor, decode) = executor::choose(&mut builder, &built.handles, wanted, context)?;
         let scores: Vec<_> = built.handles.score.iter().map(|s| (s.logits, "logits")).collect();
         let session = builder.seal(&scores)?;
         Ok(Self {
             session,
             handles: built.handles.clone(),
+            decode,
+            executor,
+            kv_type,
             config: built.config.clone(),
             context,
             parameters: built.parameters,
@@ -185,9 +244,19 @@ impl Engine {
 
     /// What decode multiplies weights with: `f32`, or `int16` where some matrices meet 16-bit integers.
     pub fn activations(&self) -> &'static str {
-        let steps = &self.session.program().plan_of(self.handles.decode).steps;
+        let steps = &self.session.program().plan_of(self.decode).steps;
         let int16 = steps.iter().any(|step| step.dispatch.kernel.name.ends_with("_int16"));
         if int16 { "int16" } else { "f32" }
+    }
+
+    /// Element type of the KV cache.
+    pub fn kv_type(&self) -> KvType {
+        self.kv_type
+    }
+
+    /// How decode's steps wait for each other, and why.
+    pub fn executor(&self) -> &ChosenExecutor {
+        &self.executor
     }
 
     /// The account book of the run.
@@ -197,7 +266,7 @@ impl Engine {
 
     /// Weight bytes that a decode step reads, by the plan's own account.
     pub fn weight_bytes_per_token(&self) -> u64 {
-        self.session.program().plan_of(self.handles.decode).cost().weight_bytes
+        self.session.program().plan_of(self.decode).cost().weight_bytes
     }
 
     /// Bytes a second of a streaming read on this device, measured while loading.
@@ -211,6 +280,7 @@ impl Engine {
         let kinds = [
             ("weights", BufferKind::Weight),
             ("state", BufferKind::State),
+            ("handover", BufferKind::Handover),
             ("mailbox", BufferKind::Mailbox),
             ("ring", BufferKind::Ring),
         ];
@@ -259,32 +329,15 @@ impl Engine {
             let oldest = self.unread.pop_front().expect("as many as there are slots");
             self.session.wait(oldest)?;
         }
-        let StepBuffers { layout, mailbox, .. } = self.handles.step;
         let header = SlotHeader {
             row_count: ids.len() as u32,
             params_sequence: if params.is_some() { 0 } else { NO_SEQUENCE },
             sets_ring_head: params.is_some().into(),
             ring_head: self.ring_head,
         };
-        let rows: Vec<Row> = (position..)
-            .zip(ids)
-            .map(|(position, token)| Row { token: *token, position, sequence: 0, wants_logits: 0 })
-            .collect();
-        let mut slot = bytemuck::bytes_of(&header).to_vec();
-        slot.extend_from_slice(bytemuck::bytes_of(&params.unwrap_or_default()));
-        debug_assert_eq!(slot.len() as u64, layout.slot_rows_offset());
-        slot.extend_from_slice(bytemuck::cast_slice(&rows));
-        if sample_last {
-            // wants_logits is the last word of the last row.
-            let end = slot.len();
-            slot[end - 4..].copy_from_slice(&1u32.to_le_bytes());
-        }
-        let index = u64::from(self.loads % StepBuffers::SLOTS);
-        self.session.write_mailbox(
-            mailbox.at(index * layout.slot_bytes(), slot.len() as u64),
-            &slot,
-            "inputs",
-        );
+        let bytes = slot_bytes(header, params.unwrap_or_default(), ids, position, sample_last);
+        let slot = slot_of(&self.handles.step, self.loads, &bytes);
+        self.session.write_mailbox(slot, &bytes, "inputs");
         self.loads = self.loads.wrapping_add(1);
         let ticket = self.session.submit(&[plan])?;
         self.unread.push_back(ticket);

@@ -210,7 +210,7 @@ impl Run<'_> {
     fn fill_queue(&mut self) -> Result<(), EngineError> {
         while self.batches.len() < self.ahead && self.submitted < self.wanted {
             let steps = self.steps.min(self.wanted - self.submitted);
-            let plans: Vec<PlanId> = vec![self.engine.handles.decode; steps as usize];
+            let plans: Vec<PlanId> = vec![self.engine.decode; steps as usize];
             let ticket = self.engine.session.submit(&plans)?;
             self.batches.push_back((steps, ticket));
             self.submitted += steps;

@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{data, devices, load};
-use resident_engine::{Golden, OpenModel};
+use common::{data, devices, load, load_with};
+use resident_engine::{EngineOptions, Executor, Golden, OpenModel};
+use resident_runtime::Kind;
 
 /// Verifies one model on every device.
 fn verify(model: &str, golden: &str) {
@@ -26,6 +27,26 @@ fn folder(name: &str) {
 
 fn gguf(stem: &str) {
     verify(&format!("{stem}.gguf"), &format!("{stem}.golden.safetensors"));
+}
+
+/// Decodes without barriers: the consumers of a value wait for the value.
+#[test]
+fn handed_over() {
+    for stem in ["qwen3/gguf/qwen3-F16", "llama3/gguf/llama3-Q8_0"] {
+        let path = |end| data(&format!("goldens-dev/{stem}{end}"));
+        let (Some(model), Some(golden)) = (path(".gguf"), path(".golden.safetensors")) else { return };
+        let golden = Golden::open(&golden).expect("golden");
+        let open = OpenModel::open(&model).expect("model");
+        for choice in devices().into_iter().filter(|choice| choice.kind() != Kind::Cpu) {
+            let options = EngineOptions::exact(golden.context());
+            let options = EngineOptions { executor: Some(Executor::Handover), ..options };
+            let mut engine = load_with(&open, &choice, options);
+            assert_eq!(engine.executor().executor, Executor::Handover);
+            let result = engine.verify(&golden).expect("verify");
+            assert!(engine.validation_messages().is_empty(), "{:#?}", engine.validation_messages());
+            assert!(result.passed, "{stem} on {}: {result:#?}", choice.kind());
+        }
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ layout(push_constant, std430) uniform Push {
   Floats4 x;          // (token rows, x_stride)
   Floats4 norm_weight; // (COLS), where the norm is taken along
   Words row_count;    // [0] = token rows in use
+  Floats residual;    // (token rows, y_stride); EPILOGUE_ADD only
   MutableFloats y;    // (token rows, y_stride)
   uint rows;          // output features
   uint x_stride;      // a multiple of 4

@@ -73,17 +73,21 @@ pub enum Access {
     Write,
     /// Loads and stores.
     ReadWrite,
+    /// Loads words of a hand-over once they are ready: needs no barrier behind a call that publishes them.
+    Poll,
+    /// Stores every word once, as words of a hand-over that say by themselves that they are ready.
+    Publish,
 }
 
 impl Access {
     /// Whether it stores.
     pub fn writes(self) -> bool {
-        self != Access::Read
+        matches!(self, Access::Write | Access::ReadWrite | Access::Publish)
     }
 
     /// Whether it loads.
     pub fn reads(self) -> bool {
-        self != Access::Write
+        matches!(self, Access::Read | Access::ReadWrite | Access::Poll)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What `matvec` and `matmul` share: y = W x per token row, with an optional RMSNorm of x taken along and an epilogue.
 //! The two differ only in how the device goes about it, so parameters, reference and host implementation stand here.
 
+use crate::handover::Handover;
 use crate::weights::WeightLayout;
 use crate::{Access, Binding, Cost, Dispatch, HostMemory, Slice};
 use bytemuck::{Pod, Zeroable};
@@ -12,7 +13,7 @@ use rayon::prelude::*;
 pub enum Epilogue {
     /// y = W x.
     Store,
-    /// y += W x: the residual connection.
+    /// y = residual + W x.
     Add,
     /// Rows of W alternate gate, up: `y[i] = silu(gate[i]) · up[i]`, half as many values as rows.
     SiluGated,
@@ -31,6 +32,8 @@ pub struct Linear {
     pub norm_eps: Option<f32>,
     /// What happens to the product.
     pub epilogue: Epilogue,
+    /// How x, residual and y pass from call to call (matvec only).
+    pub handover: Handover,
 }
 
 /// Push constants after the addresses.
@@ -54,6 +57,8 @@ pub struct Bindings {
     pub norm_weight: Option<Slice>,
     /// u32: how many token rows are in use.
     pub row_count: Slice,
+    /// f32 (token rows, y_stride): what [`Epilogue::Add`] adds to. May be `y` itself.
+    pub residual: Option<Slice>,
     /// f32 (token rows, y_stride).
     pub y: Slice,
 }
@@ -73,18 +78,20 @@ impl Linear {
     }
 
     pub(crate) fn bindings(&self, bindings: Bindings) -> Vec<Binding> {
-        let Bindings { weight, x, norm_weight, row_count, y } = bindings;
+        let Bindings { weight, x, norm_weight, row_count, residual, y } = bindings;
         assert_eq!(norm_weight.is_some(), self.norm_eps.is_some(), "a norm needs its weight and its eps");
+        assert_eq!(residual.is_some(), self.epilogue == Epilogue::Add, "a residual is there to be added");
         let scale_bytes = self.layout.rows * self.layout.row_scale_bytes();
         let read = |name, slice| Binding { name, slice, access: Access::Read };
-        let y_access = if self.epilogue == Epilogue::Add { Access::ReadWrite } else { Access::Write };
+        let handed = |name, slice| Binding { name, slice, access: self.handover.reading() };
         vec![
             read("weight", Some(weight.at(0, self.layout.value_bytes()))),
             read("scales", (scale_bytes > 0).then(|| weight.at(self.layout.value_bytes(), scale_bytes))),
-            read("x", Some(x)),
+            handed("x", Some(x)),
             read("norm_weight", norm_weight),
             read("row_count", Some(row_count)),
-            Binding { name: "y", slice: Some(y), access: y_access },
+            handed("residual", residual),
+            Binding { name: "y", slice: Some(y), access: self.handover.writing() },
         ]
     }
 
@@ -125,10 +132,17 @@ impl Arguments {
         self.layout.cols as usize
     }
 
+    /// The residual, where there is one; it may be y, so it is copied.
+    fn residual(&self, dispatch: &Dispatch, memory: &HostMemory) -> Vec<f32> {
+        dispatch.bound("residual").map_or(Vec::new(), |slice| memory.read::<f32>(slice).to_vec())
+    }
+
     /// Writes the products of one token row, by output feature.
-    fn store(&self, products: &[f32], y: &mut [f32]) {
+    fn store(&self, products: &[f32], residual: &[f32], y: &mut [f32]) {
         match self.epilogue {
-            e if e == Epilogue::Add as u32 => y.iter_mut().zip(products).for_each(|(y, p)| *y += p),
+            e if e == Epilogue::Add as u32 => {
+                y.iter_mut().zip(products).zip(residual).for_each(|((y, p), r)| *y = r + p);
+            }
             e if e == Epilogue::SiluGated as u32 => {
                 y.iter_mut()
                     .zip(products.chunks_exact(2))
@@ -195,16 +209,17 @@ pub(crate) fn reference(dispatch: &Dispatch, memory: &HostMemory) {
 }
 
 fn plain_products(dispatch: &Dispatch, memory: &HostMemory, arguments: &Arguments, x: &[f32], rows: &Rows) {
-    let cols = arguments.cols();
+    let (cols, stride) = (arguments.cols(), arguments.params.y_stride as usize);
+    let residual = arguments.residual(dispatch, memory);
     let mut y = memory.write::<f32>(dispatch.slice("y"));
     let mut row = vec![0.0; cols];
     let mut products = vec![0.0; arguments.params.rows as usize];
-    for (x, y) in x.chunks(cols).zip(y.chunks_mut(arguments.params.y_stride as usize)) {
+    for (token, (x, y)) in x.chunks(cols).zip(y.chunks_mut(stride)).enumerate() {
         for (feature, product) in products.iter_mut().enumerate() {
             rows.decode(feature, &mut row);
             *product = row.iter().zip(x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum::<f64>() as f32;
         }
-        arguments.store(&products, y);
+        arguments.store(&products, residual.get(token * stride..).unwrap_or_default(), y);
     }
 }
 
@@ -246,14 +261,16 @@ pub(crate) fn host(dispatch: &Dispatch, memory: &HostMemory) {
                 });
             });
         }
+        let stride = arguments.params.y_stride as usize;
+        let residual = arguments.residual(dispatch, memory);
         let mut y = memory.write::<f32>(dispatch.slice("y"));
         let mut products = vec![0.0; features];
-        for (token, y) in y.chunks_mut(arguments.params.y_stride as usize).take(tokens).enumerate() {
+        for (token, y) in y.chunks_mut(stride).take(tokens).enumerate() {
             let parts = blocks.chunks(FEATURES_AT_A_TIME * tokens);
             for (products, block) in products.chunks_mut(FEATURES_AT_A_TIME).zip(parts) {
                 products.copy_from_slice(&block[token * FEATURES_AT_A_TIME..][..products.len()]);
             }
-            arguments.store(&products, y);
+            arguments.store(&products, residual.get(token * stride..).unwrap_or_default(), y);
         }
     });
 }
@@ -291,6 +308,7 @@ pub(crate) mod testing {
         pub(crate) active: u32,
         pub(crate) epilogue: Epilogue,
         pub(crate) norm_eps: Option<f32>,
+        pub(crate) handover: Handover,
     }
 
     impl Default for LinearCase {
@@ -304,6 +322,7 @@ pub(crate) mod testing {
                 active: 0,
                 epilogue: Epilogue::Store,
                 norm_eps: None,
+                handover: Handover::default(),
             }
         }
     }
@@ -342,11 +361,11 @@ pub(crate) mod testing {
     }
 
     /// The buffers of a random layer, and its call.
-    fn case_of(
+    pub(crate) fn case_of(
         dispatch: impl Fn(&Linear, u32, Bindings) -> Dispatch,
         layer: LinearCase,
     ) -> (Case, Dispatch, Slice) {
-        let LinearCase { format, rows, cols, tokens, active, epilogue, norm_eps } = layer;
+        let LinearCase { format, rows, cols, tokens, active, epilogue, norm_eps, handover } = layer;
         let mut case = Case::new();
         let layout = WeightLayout { format, rows: rows.into(), cols };
         let x_stride = cols.next_multiple_of(4) + 4;
@@ -358,12 +377,11 @@ pub(crate) mod testing {
             x: case.floats((x_stride * tokens) as usize),
             norm_weight: norm_eps.map(|_| case.floats(cols.next_multiple_of(4) as usize)),
             row_count: case.words(&[if active == 0 { tokens } else { active }]),
-            y: match epilogue {
-                Epilogue::Add => case.floats((y_stride * tokens) as usize),
-                _ => case.output((y_stride * tokens) as usize * 4),
-            },
+            residual: (epilogue == Epilogue::Add).then(|| case.floats((y_stride * tokens) as usize)),
+            y: case.output((y_stride * tokens) as usize * 4),
         };
-        let call = dispatch(&Linear { layout, x_stride, y_stride, norm_eps, epilogue }, tokens, bindings);
+        let linear = Linear { layout, x_stride, y_stride, norm_eps, epilogue, handover };
+        let call = dispatch(&linear, tokens, bindings);
         (case, call, bindings.y)
     }
 

@@ -117,7 +117,9 @@ impl Case {
         device().map(|device| self.run_on_device(device, dispatch).read::<u32>(slice).to_vec())
     }
 
-    fn compare(&self, dispatch: &Dispatch, judge: impl Fn(&str, &str, &[u32], &[u32])) {
+    /// Runs reference, host implementation and device, and has `judge` (name, who, expected words, found words) compare
+    /// every binding that is written.
+    pub(crate) fn compare(&self, dispatch: &Dispatch, judge: impl Fn(&str, &str, &[u32], &[u32])) {
         let run = |function: HostFn| {
             let memory = self.copy();
             function(dispatch, &memory);

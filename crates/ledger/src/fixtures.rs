@@ -47,6 +47,9 @@ pub(crate) fn gpu_run() -> Report {
         weight_bytes: 1_192_000_000,
         weights_format: "bf16".into(),
         activations: "f32".into(),
+        kv_cache: "f16".into(),
+        executor: "barriers".into(),
+        executor_reason: "asked for".into(),
         context: 4096,
     });
     report.timings = Some(timings);

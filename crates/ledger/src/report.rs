@@ -158,6 +158,15 @@ pub struct ModelReport {
     /// What decode multiplies them with: `f32`, or `int16` where 8-bit weights meet 16-bit integers.
     #[serde(default)]
     pub activations: String,
+    /// Element type of the KV cache: `f16`, `f32`.
+    #[serde(default)]
+    pub kv_cache: String,
+    /// How decode's steps wait for each other: `barriers` or `handover`.
+    #[serde(default)]
+    pub executor: String,
+    /// Why so.
+    #[serde(default)]
+    pub executor_reason: String,
     /// The longest sequence of this run, in tokens.
     pub context: u64,
 }

@@ -6,12 +6,12 @@
 
 use crate::checkpoint::{Checkpoint, DecoderConfig, ROPE_FREQ_FACTORS};
 use crate::error::ModelError;
-use crate::layers::{Activation, Norm, Rows, embedding, linear};
-use crate::model::{Shape, StepBuffers};
+use crate::layers::{Activation, Norm, Rows, Then, embedding, handover_of, linear};
+use crate::model::{Executor, Shape, StepBuffers};
 use crate::rope;
 use crate::weights::{Matrix, RowOrder, Source, WeightPlan};
+use resident_kernels::attention::rope::Rope;
 use resident_kernels::attention::{self, Attention, MAX_PARTS};
-use resident_kernels::linear::Epilogue;
 use resident_kernels::rope_kv::{self, KV_BLOCK, KvLayout, RopeKv};
 use resident_kernels::{Slice, argmax, gather_rows, load_rows, penalties, sample};
 use resident_plan::{BufferKind, PlanBuilder, PlanId, Program};
@@ -35,6 +35,8 @@ struct Layer {
     down: Matrix,
     k_cache: Slice,
     v_cache: Slice,
+    /// Where decode's attention splits its work.
+    scratch: Option<AttentionScratch>,
 }
 
 /// All weights, caches and tables of a model.
@@ -50,8 +52,6 @@ pub(crate) struct Resident {
     cos: Slice,
     sin: Slice,
     block_table: Slice,
-    /// Where decode's attention splits its work.
-    attention_scratch: Option<AttentionScratch>,
     sample_scratch: Slice,
 }
 
@@ -60,6 +60,17 @@ pub(crate) struct Resident {
 struct AttentionScratch {
     partials: Slice,
     counters: Slice,
+}
+
+impl AttentionScratch {
+    /// Scratch for one row, where its attention is split.
+    fn declare(program: &mut Program, attention: &Attention, name: &str) -> Option<Self> {
+        let mut buffer = |part, bytes| program.buffer(format!("{name}.{part}"), bytes, BufferKind::State);
+        (attention.splits > 1).then(|| Self {
+            partials: buffer("partials", attention.partial_bytes(1)),
+            counters: buffer("counters", attention.counter_bytes(1)),
+        })
+    }
 }
 
 /// Bytes written at the start that come from no tensor.
@@ -101,9 +112,15 @@ impl Decoder {
         let blocks = shape.context.div_ceil(KV_BLOCK);
         // Sizes of a damaged file: the tensors' shapes and the check of the memory find them, an overflow must not.
         let cache_bytes = u64::from(blocks * shape.max_sequences).saturating_mul(cache.block_bytes());
+        let decode = attention_of(&config, &shape, cache, 1);
+        let mut scratch = None;
         for index in 0..config.num_hidden_layers {
+            // Layers that meet no barrier do not share it.
+            if scratch.is_none() || shape.executors.contains(&Executor::Handover) {
+                scratch = AttentionScratch::declare(program, &decode, &format!("layers.{index}.attention"));
+            }
             let builder = LayerBuilder { config: &config, normalise_heads, index };
-            layers.push(builder.declare(program, weights, cache_bytes)?);
+            layers.push(Layer { scratch, ..builder.declare(program, weights, cache_bytes)? });
         }
         let eps = config.rms_norm_eps;
         let norm =
@@ -144,11 +161,6 @@ impl Decoder {
         let sin = table("rope.sin", bytemuck::cast_slice(&sin));
         let block_table = table("block_table", bytemuck::cast_slice(&block_table));
         let step = StepBuffers::declare(program, &shape);
-        let decode = attention_of(&config, &shape, cache, 1);
-        let attention_scratch = (decode.splits > 1).then(|| AttentionScratch {
-            partials: program.buffer("attention.partials", decode.partial_bytes(1), BufferKind::State),
-            counters: program.buffer("attention.counters", decode.counter_bytes(1), BufferKind::State),
-        });
         let sample_scratch = program.buffer("sample.scratch", sample::scratch_bytes(1), BufferKind::State);
         let resident = Resident {
             config,
@@ -162,7 +174,6 @@ impl Decoder {
             cos,
             sin,
             block_table,
-            attention_scratch,
             sample_scratch,
         };
         Ok((resident, tables))
@@ -244,7 +255,18 @@ impl LayerBuilder<'_> {
             weights.stacked(program, &short("down_proj"), vec![plain("mlp.down_proj", hidden, mlp)])?;
         let k_cache = program.buffer(short("k_cache"), cache_bytes, BufferKind::State);
         let v_cache = program.buffer(short("v_cache"), cache_bytes, BufferKind::State);
-        Ok(Layer { input_norm, qkv, head_norms, o, post_attention_norm, gate_up, down, k_cache, v_cache })
+        Ok(Layer {
+            input_norm,
+            qkv,
+            head_norms,
+            o,
+            post_attention_norm,
+            gate_up,
+            down,
+            k_cache,
+            v_cache,
+            scratch: None,
+        })
     }
 }
 
@@ -258,12 +280,16 @@ impl Resident {
     }
 
     /// One row: embeds the current token, samples the next one and makes it the current one.
-    pub(crate) fn decode_plan(&self, program: &mut Program) -> PlanId {
-        let mut plan = program.plan("decode", 1);
+    pub(crate) fn decode_plan(&self, program: &mut Program, executor: Executor) -> PlanId {
+        let mut plan = match executor {
+            Executor::Barriers => program.plan("decode", 1),
+            Executor::Handover => program.plan_with_handover("decode_handover", 1),
+        };
         let hidden = self.layers(&mut plan);
         let rows = self.rows(1);
         let logits = Activation::new(&mut plan, "logits", 1, self.config.vocab_size);
-        linear(&mut plan, "lm_head", &self.head, (hidden, Some(self.norm)), rows, logits, Epilogue::Store);
+        linear(&mut plan, "lm_head", &self.head, (hidden, Some(self.norm)), rows, logits, Then::Store);
+        plan.clear_handover();
         self.sample(&mut plan, logits, 1);
         plan.finish()
     }
@@ -288,7 +314,7 @@ impl Resident {
         };
         plan.dispatch("last_row", gather_rows::dispatch(&gather, 1, bindings));
         let logits = Activation::new(&mut plan, "logits", 1, self.config.vocab_size);
-        linear(&mut plan, "lm_head", &self.head, (last, Some(self.norm)), sampled, logits, Epilogue::Store);
+        linear(&mut plan, "lm_head", &self.head, (last, Some(self.norm)), sampled, logits, Then::Store);
         self.sample(&mut plan, logits, 1);
         plan.finish()
     }
@@ -301,15 +327,7 @@ impl Resident {
         self.load_rows(&mut plan);
         let hidden = self.layers(&mut plan);
         let to = Activation { slice: logits, stride };
-        linear(
-            &mut plan,
-            "lm_head",
-            &self.head,
-            (hidden, Some(self.norm)),
-            self.rows(rows),
-            to,
-            Epilogue::Store,
-        );
+        linear(&mut plan, "lm_head", &self.head, (hidden, Some(self.norm)), self.rows(rows), to, Then::Store);
         (plan.finish(), logits)
     }
 
@@ -333,16 +351,18 @@ impl Resident {
         let config = &self.config;
         let capacity = plan.rows();
         let rows = self.rows(capacity);
-        let hidden = Activation::new(plan, "hidden", capacity, config.hidden_size);
+        let mut hidden = Activation::handed_on(plan, "hidden", capacity, config.hidden_size);
         embedding(plan, &self.embed, rows, self.step.layout.rows(self.step.step), 1.0, hidden);
         for (index, layer) in self.layers.iter().enumerate() {
             let label = |part: &str| format!("layers.{index}.{part}");
             let attended = self.attention(plan, layer, &label, rows, hidden);
-            linear(plan, &label("o_proj"), &layer.o, (attended, None), rows, hidden, Epilogue::Add);
-            let gated = Activation::new(plan, &label("gated"), capacity, config.intermediate_size);
-            let normed = (hidden, Some(layer.post_attention_norm));
-            linear(plan, &label("gate_up_proj"), &layer.gate_up, normed, rows, gated, Epilogue::SiluGated);
-            linear(plan, &label("down_proj"), &layer.down, (gated, None), rows, hidden, Epilogue::Add);
+            let sum = Activation::handed_on(plan, &label("attention_sum"), capacity, config.hidden_size);
+            linear(plan, &label("o_proj"), &layer.o, (attended, None), rows, sum, Then::AddTo(hidden));
+            let gated = Activation::handed_on(plan, &label("gated"), capacity, config.intermediate_size);
+            let normed = (sum, Some(layer.post_attention_norm));
+            linear(plan, &label("gate_up_proj"), &layer.gate_up, normed, rows, gated, Then::SiluGated);
+            hidden = Activation::handed_on(plan, &label("mlp_sum"), capacity, config.hidden_size);
+            linear(plan, &label("down_proj"), &layer.down, (gated, None), rows, hidden, Then::AddTo(sum));
         }
         hidden
     }
@@ -360,7 +380,7 @@ impl Resident {
             self.config;
         let (q_values, kv_values) = (heads * head_dim, kv_heads * head_dim);
         let step_rows = self.step.layout.rows(self.step.step);
-        let qkv = Activation::new(plan, &label("qkv"), rows.capacity, q_values + 2 * kv_values);
+        let qkv = Activation::handed_on(plan, &label("qkv"), rows.capacity, q_values + 2 * kv_values);
         linear(
             plan,
             &label("qkv_proj"),
@@ -368,11 +388,40 @@ impl Resident {
             (hidden, Some(layer.input_norm)),
             rows,
             qkv,
-            Epilogue::Store,
+            Then::Store,
         );
 
+        let attention = attention_of(&self.config, &self.shape, self.cache, rows.capacity);
+        let scratch = layer.scratch.filter(|_| attention.splits > 1);
+        let (partials, counters) = (scratch.map(|s| s.partials), scratch.map(|s| s.counters));
+        let attended = Activation::handed_on(plan, &label("attended"), rows.capacity, q_values);
+        if rows.capacity == 1 {
+            let rope = Rope {
+                rotary_dim: head_dim,
+                norm_eps: self.config.rms_norm_eps,
+                qkv_stride: qkv.stride,
+                handover: handover_of(plan, qkv.slice, attended.slice),
+            };
+            let bindings = attention::rope::Bindings {
+                qkv: qkv.slice,
+                head_norms: layer.head_norms,
+                cos: self.cos,
+                sin: self.sin,
+                k_cache: layer.k_cache,
+                v_cache: layer.v_cache,
+                row_count: rows.count,
+                step_rows,
+                block_table: self.block_table,
+                partials,
+                counters,
+                y: attended.slice,
+            };
+            plan.dispatch(label("attention"), attention::rope::dispatch(&attention, &rope, 1, bindings));
+            return attended;
+        }
+
+        // Rows of one sequence attend to each other, so all keys and values are in the cache before any row begins.
         let q = Activation::new(plan, &label("q"), rows.capacity, q_values);
-        let max_blocks = self.shape.context.div_ceil(KV_BLOCK);
         let rope = RopeKv {
             cache: self.cache,
             heads,
@@ -382,7 +431,7 @@ impl Resident {
             q_offset: 0,
             k_offset: q_values,
             v_offset: q_values + kv_values,
-            max_blocks,
+            max_blocks: attention.max_blocks,
         };
         let bindings = rope_kv::Bindings {
             qkv: qkv.slice,
@@ -398,10 +447,6 @@ impl Resident {
             v_cache: layer.v_cache,
         };
         plan.dispatch(label("rope_kv"), rope_kv::dispatch(&rope, rows.capacity, bindings));
-
-        let attended = Activation::new(plan, &label("attended"), rows.capacity, q_values);
-        let attention = attention_of(&self.config, &self.shape, self.cache, rows.capacity);
-        let scratch = self.attention_scratch.filter(|_| attention.splits > 1);
         let bindings = attention::Bindings {
             q: q.slice,
             k_cache: layer.k_cache,
@@ -409,8 +454,8 @@ impl Resident {
             row_count: rows.count,
             step_rows,
             block_table: self.block_table,
-            partials: scratch.map(|s| s.partials),
-            counters: scratch.map(|s| s.counters),
+            partials,
+            counters,
             y: attended.slice,
         };
         plan.dispatch(label("attention"), attention::dispatch(&attention, rows.capacity, bindings));

@@ -1,7 +1,8 @@
 //! The parts that plans are made of. Each works on any number of token rows: one builder serves prefill and decode.
 
-use crate::weights::Matrix;
+use crate::weights::{Matrix, MatrixPart};
 use resident_kernels::embed::{self, Embed};
+use resident_kernels::handover::Handover;
 use resident_kernels::linear::{self, Epilogue, Linear};
 use resident_kernels::{Slice, matmul, matvec, rms_norm};
 use resident_plan::PlanBuilder;
@@ -19,6 +20,13 @@ impl Activation {
     pub(crate) fn new(plan: &mut PlanBuilder, name: &str, rows: u32, values: u32) -> Self {
         let stride = values.next_multiple_of(4);
         let slice = plan.activation_bytes(name, u64::from(rows) * u64::from(stride) * 4);
+        Self { slice, stride }
+    }
+
+    /// As [`new`](Self::new), for what the next phases read: handed over where the plan does that.
+    pub(crate) fn handed_on(plan: &mut PlanBuilder, name: &str, rows: u32, values: u32) -> Self {
+        let stride = values.next_multiple_of(4);
+        let slice = plan.handed_on(name, u64::from(rows) * u64::from(stride) * 4);
         Self { slice, stride }
     }
 
@@ -43,6 +51,22 @@ pub(crate) struct Rows {
     pub(crate) count: Slice,
 }
 
+/// How a call that reads `x` and writes `y` takes part in the plan's hand-over.
+pub(crate) fn handover_of(plan: &PlanBuilder, x: Slice, y: Slice) -> Handover {
+    Handover { polls: plan.is_handed_over(x), publishes: plan.is_handed_over(y) }
+}
+
+/// What happens to the products of a linear layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Then {
+    /// They are the result.
+    Store,
+    /// They are added to the residual stream.
+    AddTo(Activation),
+    /// Rows alternate gate, up: silu(gate) · up.
+    SiluGated,
+}
+
 /// y = W norm(x), with what the epilogue makes of it. One row goes through matvecs that take the norm along; several
 /// are normalised once and go through matrix products.
 pub(crate) fn linear(
@@ -52,8 +76,13 @@ pub(crate) fn linear(
     (x, norm): (Activation, Option<Norm>),
     rows: Rows,
     y: Activation,
-    epilogue: Epilogue,
+    then: Then,
 ) {
+    let (epilogue, residual) = match then {
+        Then::Store => (Epilogue::Store, None),
+        Then::AddTo(residual) => (Epilogue::Add, Some(residual)),
+        Then::SiluGated => (Epilogue::SiluGated, None),
+    };
     let as_matvec = rows.capacity == 1;
     let x = match norm {
         Some(norm) if !as_matvec => {
@@ -78,21 +107,23 @@ pub(crate) fn linear(
             y_stride: y.stride,
             norm_eps: norm.map(|n| n.eps),
             epilogue,
+            handover: handover_of(plan, x.slice, y.slice),
         };
         let first_value = if epilogue == Epilogue::SiluGated { part.first_row / 2 } else { part.first_row };
-        let mut to = y.starting_at(first_value);
-        if as_matvec {
+        let values = if epilogue == Epilogue::SiluGated { part.layout.rows / 2 } else { part.layout.rows };
+        let part_of = |rows: Activation| match as_matvec {
             // One row: the part's values lie together, so parts need not wait for each other.
-            let values =
-                if epilogue == Epilogue::SiluGated { part.layout.rows / 2 } else { part.layout.rows };
-            to = to.at(0, values * 4);
-        }
+            true => rows.starting_at(first_value).at(0, values * 4),
+            false => rows.starting_at(first_value),
+        };
+        assert!(residual.is_none_or(|residual| residual.stride == y.stride), "{label}: strides differ");
         let bindings = linear::Bindings {
             weight: part.slice,
             x: x.slice,
             norm_weight: norm.map(|n| n.weight),
             row_count: rows.count,
-            y: to,
+            residual: residual.map(part_of),
+            y: part_of(y),
         };
         let dispatch = match as_matvec {
             true => matvec::dispatch(&layer, rows.capacity, plan.device(), bindings),
@@ -112,7 +143,10 @@ pub(crate) fn embedding(
     y: Activation,
 ) {
     for part in &table.parts {
-        let embed = Embed { layout: part.layout, first_token: part.first_row, y_stride: y.stride, scale };
+        // A part leaves the rows of the others alone, and a word of a hand-over is written once.
+        let publishes = table.parts.len() == 1 && plan.is_handed_over(y.slice);
+        let MatrixPart { layout, first_row: first_token, .. } = *part;
+        let embed = Embed { layout, first_token, y_stride: y.stride, scale, publishes };
         let bindings = embed::Bindings { weight: part.slice, row_count: rows.count, step_rows, y: y.slice };
         plan.dispatch("embed_tokens", embed::dispatch(&embed, rows.capacity, bindings));
     }

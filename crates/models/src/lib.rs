@@ -16,6 +16,6 @@ mod synth;
 mod weights;
 
 pub use error::ModelError;
-pub use model::{Handles, Model, ScorePlan, Shape, StepBuffers, max_context};
+pub use model::{Executor, Handles, Model, ScorePlan, Shape, StepBuffers, max_context};
 pub use synth::{SynthError, SynthSpec};
 pub use weights::{SinkError, WeightSink};

@@ -24,6 +24,8 @@ pub struct Shape {
     pub score_rows: Option<u32>,
     /// Element type of the KV cache.
     pub kv_type: KvType,
+    /// For which executors there is a decode plan.
+    pub executors: Vec<Executor>,
     /// The largest buffer that the device allocates.
     pub max_buffer_bytes: u64,
     /// What the kernels' variants are chosen for.
@@ -110,11 +112,31 @@ pub struct ScorePlan {
     pub logits: Slice,
 }
 
+/// How the steps of a decode plan wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Executor {
+    /// At barriers, where they share bytes: works on every device.
+    Barriers,
+    /// At the words that they read, which say by themselves that they are there
+    /// ([`resident_kernels::handover`]): for devices that pass a self-test.
+    Handover,
+}
+
+impl Executor {
+    /// The name in flags and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Executor::Barriers => "barriers",
+            Executor::Handover => "handover",
+        }
+    }
+}
+
 /// What a runner of the program needs to know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Handles {
-    /// One token in, the next one out.
-    pub decode: PlanId,
+    /// One token in, the next one out: the same steps for every executor of the shape.
+    pub decode: Vec<(Executor, PlanId)>,
     /// Prefill plans with their rows, ascending.
     pub prefill: Vec<(u32, PlanId)>,
     /// The plan that returns all logits.
@@ -184,7 +206,11 @@ impl<'a> Model<'a> {
         let mut program = Program { device: shape.device, ..Program::default() };
         let mut weights = WeightPlan::new(origin, shape.max_buffer_bytes);
         let (resident, tables) = decoder.declare(&mut program, &mut weights, shape.clone())?;
-        let decode = resident.decode_plan(&mut program);
+        let decode = shape
+            .executors
+            .iter()
+            .map(|executor| (*executor, resident.decode_plan(&mut program, *executor)))
+            .collect();
         let prefill = shape
             .prefill_rows
             .iter()
@@ -195,7 +221,8 @@ impl<'a> Model<'a> {
             ScorePlan { rows, plan, logits }
         });
         let kept_bytes =
-            program.bytes_of(BufferKind::Weight).saturating_add(program.bytes_of(BufferKind::State));
+            [BufferKind::Weight, BufferKind::State, BufferKind::Handover].map(|kind| program.bytes_of(kind));
+        let kept_bytes = kept_bytes.into_iter().fold(0, u64::saturating_add);
         let what = || "the model with its KV cache".to_owned();
         shape.refuse_beyond_memory(
             kept_bytes,

@@ -3,11 +3,11 @@
 use resident_kernels::DeviceTraits;
 use resident_kernels::rope_kv::KvType;
 use resident_models::checkpoint::Checkpoint;
-use resident_models::{Model, Shape};
+use resident_models::{Executor, Model, Shape};
 use std::path::Path;
 
 #[test]
-fn the_decode_plan_of_the_embedded_model() {
+fn the_decode_plans_of_the_embedded_model() {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/default.gguf"));
     let checkpoint = Checkpoint::open(path).expect("the embedded model");
     let shape = Shape {
@@ -16,14 +16,18 @@ fn the_decode_plan_of_the_embedded_model() {
         prefill_rows: vec![64],
         score_rows: None,
         kv_type: KvType::F32,
+        executors: vec![Executor::Barriers, Executor::Handover],
         max_buffer_bytes: u64::MAX,
         device: DeviceTraits::LEAST,
         memory_bytes: u64::MAX,
     };
     let model = Model::build(&checkpoint, shape).expect("model");
-    let text = model.program.display(model.handles.decode).to_string();
-    // The layers are alike: the first one, and what stands around them.
-    let first = text.lines().take_while(|line| !line.contains("layers.1."));
-    let rest = text.lines().skip_while(|line| !line.contains("lm_head"));
-    insta::assert_snapshot!(first.chain(["..."]).chain(rest).collect::<Vec<_>>().join("\n"));
+    for (executor, plan) in model.handles.decode {
+        let text = model.program.display(plan).to_string();
+        // The layers are alike: the first one, and what stands around them.
+        let first = text.lines().take_while(|line| !line.contains("layers.1."));
+        let rest = text.lines().skip_while(|line| !line.contains("lm_head"));
+        let text = first.chain(["..."]).chain(rest).collect::<Vec<_>>().join("\n");
+        insta::assert_snapshot!(format!("decode_plan_{}", executor.name()), text);
+    }
 }

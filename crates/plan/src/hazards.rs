@@ -1,20 +1,22 @@
 //! Which steps must wait for the ones before them: exact barriers from the bytes that steps read and write.
 
 use crate::{Arena, Plan};
-use resident_kernels::BufferId;
+use resident_kernels::{Access, BufferId};
 
 struct Touched {
     place: (Option<BufferId>, u64, u64),
-    writes: bool,
+    access: Access,
 }
 
 impl Touched {
-    /// Read after write, write after read or write after write on a common byte.
-    fn conflicts(&self, other: &Touched) -> bool {
-        (self.writes || other.writes)
-            && self.place.0 == other.place.0
-            && self.place.1 < other.place.2
-            && other.place.1 < self.place.2
+    /// Read after write, write after read or write after write on a common byte; but whoever polls what was published
+    /// needs nobody to wait for it.
+    fn conflicts(&self, earlier: &Touched) -> bool {
+        (self.access.writes() || earlier.access.writes())
+            && (earlier.access, self.access) != (Access::Publish, Access::Poll)
+            && self.place.0 == earlier.place.0
+            && self.place.1 < earlier.place.2
+            && earlier.place.1 < self.place.2
     }
 }
 
@@ -28,7 +30,7 @@ pub fn barriers(plan: &Plan, arena: &Arena) -> Vec<bool> {
             .dispatch
             .bindings
             .iter()
-            .filter_map(|b| Some(Touched { place: arena.place(b.slice?), writes: b.access.writes() }))
+            .filter_map(|b| Some(Touched { place: arena.place(b.slice?), access: b.access }))
             .collect();
         let needed = touched.iter().any(|t| since_barrier.iter().any(|earlier| t.conflicts(earlier)));
         if needed {
@@ -70,6 +72,28 @@ mod tests {
         let plan = plan.finish();
         let plan = program.plan_of(plan);
         assert_eq!(barriers(plan, &Arena::of(&program, plan)), [false, false, true, false, true]);
+    }
+
+    #[test]
+    fn whoever_polls_what_was_published_waits_for_nobody() {
+        let mut program = Program::default();
+        let input = program.buffer("input", 256, BufferKind::State);
+        let output = program.buffer("output", 256, BufferKind::State);
+        let mut plan = program.plan_with_handover("handover", 1);
+        let [a, b] = ["a", "b"].map(|name| plan.handed_on(name, 256));
+        let call = |from, reading, to, writing| {
+            let mut call = copy(from, to);
+            (call.bindings[0].access, call.bindings[1].access) = (reading, writing);
+            call
+        };
+        plan.dispatch("publish", call(input, Access::Read, a, Access::Publish));
+        plan.dispatch("poll and publish", call(a, Access::Poll, b, Access::Publish));
+        plan.dispatch("poll", call(b, Access::Poll, output, Access::Write));
+        plan.dispatch("does not poll", call(a, Access::Read, output, Access::Write));
+        plan.clear_handover();
+        let plan = plan.finish();
+        let plan = program.plan_of(plan);
+        assert_eq!(barriers(plan, &Arena::of(&program, plan)), [false, false, false, true, true]);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Programs, buffers, plans and the builder that puts them together.
 
+use crate::ARENA_ALIGNMENT;
+use resident_kernels::fill;
+use resident_kernels::handover::NOT_READY;
 use resident_kernels::{BufferId, Cost, DeviceTraits, Dispatch, Slice};
 
 /// What a buffer is for, and with that where it lives and how long.
@@ -9,6 +12,9 @@ pub enum BufferKind {
     Weight,
     /// Kept from replay to replay, zeroed at the start. Device memory.
     State,
+    /// Activations of one plan that carry their own readiness ([`resident_kernels::handover`]). Device memory; every word
+    /// is `NOT_READY` at the start and after every replay.
+    Handover,
     /// Lives within one replay of one plan; may share its memory with others of that kind. Device memory.
     Activation,
     /// Written by the host between replays, read by the device. Mapped memory.
@@ -85,7 +91,19 @@ impl Program {
 
     /// Begins a plan for `rows` rows.
     pub fn plan(&mut self, name: impl Into<String>, rows: u32) -> PlanBuilder<'_> {
-        PlanBuilder { program: self, plan: Plan { name: name.into(), rows, steps: Vec::new() } }
+        PlanBuilder {
+            program: self,
+            plan: Plan { name: name.into(), rows, steps: Vec::new() },
+            handover: None,
+        }
+    }
+
+    /// Begins a plan whose activations are handed over without barriers, where the kernels can; see
+    /// [`PlanBuilder::handed_on`].
+    pub fn plan_with_handover(&mut self, name: impl Into<String>, rows: u32) -> PlanBuilder<'_> {
+        let name = name.into();
+        let handover = self.buffer(format!("{name}.handover"), 0, BufferKind::Handover).buffer;
+        PlanBuilder { handover: Some(handover), ..self.plan(name, rows) }
     }
 
     /// A plan.
@@ -103,6 +121,8 @@ impl Program {
 pub struct PlanBuilder<'a> {
     program: &'a mut Program,
     plan: Plan,
+    /// Where activations are handed over, if the plan does that.
+    handover: Option<BufferId>,
 }
 
 impl PlanBuilder<'_> {
@@ -125,6 +145,30 @@ impl PlanBuilder<'_> {
     /// An activation of `bytes`.
     pub fn activation_bytes(&mut self, name: &str, bytes: u64) -> Slice {
         self.program.buffer(format!("{}.{name}", self.plan.name), bytes, BufferKind::Activation)
+    }
+
+    /// An activation of `bytes` that later steps of the replay read: in the plan's hand-over, where it has one, each
+    /// in a place of its own. Its producer must be able to publish and should be followed by consumers that poll; whoever
+    /// does not waits at a barrier.
+    pub fn handed_on(&mut self, name: &str, bytes: u64) -> Slice {
+        let Some(buffer) = self.handover else { return self.activation_bytes(name, bytes) };
+        let declared = &mut self.program.buffers[buffer.0 as usize];
+        let offset_bytes = declared.bytes;
+        declared.bytes += bytes.next_multiple_of(ARENA_ALIGNMENT);
+        Slice { buffer, offset_bytes, bytes }
+    }
+
+    /// Whether a slice lies in the plan's hand-over.
+    pub fn is_handed_over(&self, slice: Slice) -> bool {
+        self.handover == Some(slice.buffer)
+    }
+
+    /// Clears the hand-over for the next replay, where the plan has one. To stand behind the last step that polls.
+    pub fn clear_handover(&mut self) {
+        if let Some(buffer) = self.handover {
+            let whole = Slice { buffer, offset_bytes: 0, bytes: self.program.declaration(buffer).bytes };
+            self.dispatch("clear_handover", fill::dispatch(NOT_READY, whole));
+        }
     }
 
     /// Appends a call.

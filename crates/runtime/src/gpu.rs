@@ -1,6 +1,7 @@
 //! A program on a Vulkan device: buffers by kind, plans recorded once with exact barriers, replays.
 
 use crate::{Error, SessionOptions};
+use resident_kernels::handover::NOT_READY;
 use resident_kernels::{Dispatch, Slice};
 use resident_ledger::Ledger;
 use resident_plan::{Arena, BufferKind, Plan, PlanId, Program, barriers};
@@ -15,6 +16,8 @@ pub(crate) struct GpuBuilder {
     /// One a program buffer; activations have none, they lie in `arena`.
     buffers: Vec<Option<Buffer>>,
     arena: Option<Buffer>,
+    /// One a plan, made when it is first submitted, at the latest at the seal.
+    recordings: Vec<Option<Recording>>,
     /// Whether every plan is also recorded with timestamps.
     profile: bool,
 }
@@ -36,13 +39,15 @@ impl GpuBuilder {
                     buffers.push(None);
                     continue;
                 }
-                BufferKind::Weight | BufferKind::State => Memory::Device,
+                BufferKind::Weight | BufferKind::State | BufferKind::Handover => Memory::Device,
                 BufferKind::Mailbox => Memory::MappedUpload,
                 BufferKind::Ring => Memory::Mapped,
             };
             let buffer = device.allocate(&declared.name, declared.bytes, memory)?;
-            if declared.kind == BufferKind::State {
-                device.fill(&buffer, 0, declared.bytes, 0)?;
+            match declared.kind {
+                BufferKind::State => device.fill(&buffer, 0, declared.bytes, 0)?,
+                BufferKind::Handover => device.fill(&buffer, 0, declared.bytes, NOT_READY)?,
+                _ => {}
             }
             buffers.push(Some(buffer));
         }
@@ -50,7 +55,8 @@ impl GpuBuilder {
         let arena = (arena_bytes > 0)
             .then(|| device.allocate("activations", arena_bytes, Memory::Device))
             .transpose()?;
-        Ok(Self { device, buffers, arena, profile })
+        let recordings = program.plans.iter().map(|_| None).collect();
+        Ok(Self { device, buffers, arena, recordings, profile })
     }
 
     pub(crate) fn device(&self) -> &Device {
@@ -74,13 +80,43 @@ impl GpuBuilder {
         Ok(self.device.wait(self.device.submit(&[&recording])?)?)
     }
 
+    fn buffer(&self, slice: Slice) -> &Buffer {
+        self.buffers[slice.buffer.0 as usize].as_ref().expect("not an activation")
+    }
+
+    pub(crate) fn write_mailbox(&self, to: Slice, bytes: &[u8], class: &str) {
+        self.buffer(to).write(to.offset_bytes, bytes, class);
+    }
+
+    pub(crate) fn read_ring(&self, from: Slice, out: &mut [u32], class: &str) {
+        read_words(self.buffer(from), from, out, class);
+    }
+
+    /// Replays plans in order, in one submission, and waits for it.
+    pub(crate) fn run_plans(&mut self, program: &Program, plans: &[PlanId]) -> Result<(), Error> {
+        for plan in plans {
+            self.recording(program, *plan)?;
+        }
+        let recordings: Vec<&Recording> = plans.iter().flat_map(|plan| &self.recordings[plan.0]).collect();
+        Ok(self.device.wait(self.device.submit(&recordings)?)?)
+    }
+
+    /// The recording of a plan, made if there is none yet.
+    fn recording(&mut self, program: &Program, plan: PlanId) -> Result<Recording, Error> {
+        if let Some(recording) = &self.recordings[plan.0] {
+            return Ok(recording.clone());
+        }
+        let recording = self.record(program, program.plan_of(plan), None)?;
+        Ok(self.recordings[plan.0].insert(recording).clone())
+    }
+
     pub(crate) fn seal(
-        self,
+        mut self,
         program: &Program,
         readbacks: &[(Slice, &'static str)],
     ) -> Result<GpuExecutor, Error> {
-        let record = |plan| self.record(program, plan, None);
-        let recordings = program.plans.iter().map(record).collect::<Result<Vec<_>, _>>()?;
+        let plans = (0..program.plans.len()).map(PlanId);
+        let recordings = plans.map(|plan| self.recording(program, plan)).collect::<Result<Vec<_>, _>>()?;
         let timed_plans = program.plans.iter().filter(|_| self.profile);
         let timed = timed_plans.map(|plan| {
             let pool = self.device.timestamps(&plan.name, plan.steps.len() as u32 + 1)?;
@@ -173,6 +209,15 @@ pub(crate) fn pipeline(
     Ok((pipeline, dispatch.grid.groups(dispatch.local_size(), features.subgroup_size)))
 }
 
+/// Words of a mapped buffer.
+fn read_words(buffer: &Buffer, from: Slice, out: &mut [u32], class: &str) {
+    let mut bytes = vec![0; out.len() * 4];
+    buffer.read(from.offset_bytes, &mut bytes, class);
+    for (word, bytes) in out.iter_mut().zip(bytes.chunks_exact(4)) {
+        *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    }
+}
+
 pub(crate) struct GpuExecutor {
     device: Device,
     buffers: Vec<Option<Buffer>>,
@@ -213,11 +258,7 @@ impl GpuExecutor {
     }
 
     pub(crate) fn read_ring(&self, from: Slice, out: &mut [u32], class: &str) {
-        let mut bytes = vec![0; out.len() * 4];
-        self.buffer(from).read(from.offset_bytes, &mut bytes, class);
-        for (word, bytes) in out.iter_mut().zip(bytes.chunks_exact(4)) {
-            *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        }
+        read_words(self.buffer(from), from, out, class);
     }
 
     pub(crate) fn validation_messages(&self) -> Vec<String> {

@@ -100,6 +100,39 @@ impl SessionBuilder {
         }
     }
 
+    /// Replays plans before the seal, in one submission, and waits for it. What it leaves in state buffers stays there.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn rehearse(&mut self, plans: &[PlanId]) -> Result<(), Error> {
+        match &mut self.executor {
+            Builder::Gpu(gpu) => gpu.run_plans(&self.program, plans),
+            Builder::Cpu(cpu) => {
+                plans.iter().for_each(|plan| cpu.run(self.program.plan_of(*plan)));
+                Ok(())
+            }
+        }
+    }
+
+    /// As [`Session::write_mailbox`], before the seal.
+    pub fn write_mailbox(&self, to: Slice, bytes: &[u8], class: &'static str) {
+        assert_eq!(self.program.declaration(to.buffer).kind, BufferKind::Mailbox);
+        match &self.executor {
+            Builder::Gpu(gpu) => gpu.write_mailbox(to, bytes, class),
+            Builder::Cpu(cpu) => cpu.load(to, bytes),
+        }
+    }
+
+    /// As [`Session::read_ring`], before the seal.
+    pub fn read_ring(&self, ring: Slice, out: &mut [u32], class: &'static str) {
+        assert_eq!(self.program.declaration(ring.buffer).kind, BufferKind::Ring);
+        let slice = ring.at(0, out.len() as u64 * 4);
+        match &self.executor {
+            Builder::Gpu(gpu) => gpu.read_ring(slice, out, class),
+            Builder::Cpu(cpu) => out.copy_from_slice(&cpu.memory().read::<u32>(slice)),
+        }
+    }
+
     /// Measures how fast this device streams memory, before the seal; see [`crate::read_bandwidth`].
     ///
     /// # Errors

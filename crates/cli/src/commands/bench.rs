@@ -5,7 +5,7 @@ use crate::exit::{self, Usage};
 use crate::model::{self, ModelArgs};
 use crate::output;
 use anyhow::{Context, Result};
-use resident_engine::{Activations, EngineOptions, Phase, Series};
+use resident_engine::{EngineOptions, Phase, Series};
 use resident_ledger::{DeviceReport, ModelReport, Snapshot};
 use resident_runtime::SessionOptions;
 use serde::{Deserialize, Serialize};
@@ -110,8 +110,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     }
     let choice = args.device.choose()?;
     let session = SessionOptions { profile: args.profile, ..SessionOptions::default() };
-    let activations = args.model.activations(Activations::Auto);
-    let options = EngineOptions { context: needed.max(66).min(longest), score: false, activations, session };
+    let options = args.model.options(EngineOptions::fast(needed.max(66).min(longest)));
+    let options = EngineOptions { session, ..options };
     let mut engine = model::load(&open, &choice, options)?;
 
     let limit = engine.bandwidth_limit();

@@ -5,9 +5,8 @@ use crate::exit::{self, Usage};
 use crate::model::{self, ModelArgs};
 use crate::output;
 use anyhow::{Context, Result, bail};
-use resident_engine::{Activations, EngineOptions};
+use resident_engine::EngineOptions;
 use resident_ledger::write_atomically;
-use resident_runtime::SessionOptions;
 use safetensors::tensor::{Dtype, TensorView};
 use std::fs::File;
 use std::io::Read;
@@ -52,13 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         bail!("{} tokens are longer than the model's context of {longest}", ids.len());
     }
     let choice = args.device.choose()?;
-    let activations = args.model.activations(Activations::F32);
-    let options = EngineOptions {
-        context: ids.len() as u32,
-        score: true,
-        activations,
-        session: SessionOptions::default(),
-    };
+    let options = args.model.options(EngineOptions::exact(ids.len() as u32));
     let mut engine = model::load(&open, &choice, options)?;
     let logits = engine.score(&ids)?;
     let bytes: Vec<u8> = logits.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -6,14 +6,11 @@ use crate::model::{self, ModelArgs};
 use crate::{interrupt, output};
 use anyhow::{Result, bail};
 use resident_engine::tokenizer::{Detokenizer, StopMatcher};
-use resident_engine::{
-    Activations, Engine, EngineOptions, FinishReason, Generated, OpenModel, Request, Sampling,
-};
+use resident_engine::{Engine, EngineOptions, FinishReason, Generated, OpenModel, Request, Sampling};
 use resident_ledger::{
     Bandwidth, Generation, MemoryReport, Report, Thresholds, Timings, Verdict, evaluate, verdict_of,
     write_json_atomically,
 };
-use resident_runtime::SessionOptions;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -103,9 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     }
     let context = args.context(&open, prompt.len())?;
     let choice = args.device.choose()?;
-    let activations = args.model.activations(Activations::Auto);
-    let options = EngineOptions { context, score: false, activations, session: SessionOptions::default() };
-    let mut engine = model::load(&open, &choice, options)?;
+    let mut engine = model::load(&open, &choice, args.model.options(EngineOptions::fast(context)))?;
     let load = start.elapsed();
 
     let stop_tokens = if args.ignore_eos { Vec::new() } else { open.eos_ids()? };

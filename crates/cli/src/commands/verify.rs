@@ -5,9 +5,8 @@ use crate::exit;
 use crate::model::{self, ModelArgs};
 use crate::output;
 use anyhow::{Context, Result, bail};
-use resident_engine::{Activations, EngineOptions, Golden, Verification};
+use resident_engine::{EngineOptions, Golden, Verification};
 use resident_ledger::{DeviceReport, Snapshot};
-use resident_runtime::SessionOptions;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -53,10 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         );
     }
     let choice = args.device.choose()?;
-    let activations = args.model.activations(Activations::F32);
-    let options =
-        EngineOptions { context: needed, score: true, activations, session: SessionOptions::default() };
-    let mut engine = model::load(&open, &choice, options)?;
+    let mut engine = model::load(&open, &choice, args.model.options(EngineOptions::exact(needed)))?;
     let verification = engine.verify(&golden).with_context(|| args.golden.display().to_string())?;
     let passed = verification.passed;
     let device = args.device.report(&choice);

@@ -1,6 +1,6 @@
 //! Devices and data for the tests of this folder.
 
-use resident_engine::{Activations, Engine, EngineOptions, OpenModel};
+use resident_engine::{Engine, EngineOptions, OpenModel};
 use resident_runtime::{Choice, DeviceRequest, SessionOptions, choose, list_devices, validation_available};
 use std::path::{Path, PathBuf};
 
@@ -26,12 +26,17 @@ pub(crate) fn devices() -> Vec<Choice> {
 
 /// A model made resident, under validation where the layer is installed; pipelines are kept for the other tests.
 pub(crate) fn load(model: &OpenModel, choice: &Choice, context: u32, score: bool) -> Engine {
+    load_with(model, choice, EngineOptions { score, ..EngineOptions::exact(context) })
+}
+
+/// The same with other options.
+pub(crate) fn load_with(model: &OpenModel, choice: &Choice, options: EngineOptions) -> Engine {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pipelines");
     let session = SessionOptions {
         pipeline_cache_dir: Some(cache),
         validation: validation_available(),
         profile: false,
     };
-    let options = EngineOptions { context, score, activations: Activations::Auto, session };
+    let options = EngineOptions { session, ..options };
     Engine::load(model, choice, options, &mut |_, _| {}).unwrap_or_else(|e| panic!("{}: {e}", model.name()))
 }

@@ -1,6 +1,9 @@
 // softmax(scale * q K^T) V of a row over the positions up to its own. A workgroup serves the GROUP query heads of one
 // share of a KV head, for the parts `split, split + SPLITS, ...` of the row's positions; mod.rs says what parts are.
 //
+// Where ATTENTION_ROPE is defined, q, k and v come as the projection left them: heads are normalised and rotated while they
+// are staged, and the workgroup that serves the row's own position puts k and v into the cache.
+//
 // A part goes by chunks of as many positions as there are invocations. Scores: an invocation a position, quads of K
 // side by side. Weighted sums: KV_QUADS invocations a position, so that teams of them work on several positions at once.
 #pragma use_vulkan_memory_model
@@ -9,15 +12,36 @@
 layout(constant_id = 1) const uint HEAD_DIM = 128;
 layout(constant_id = 2) const uint GROUP = 1;
 layout(constant_id = 3) const uint SPLITS = 1;
+#ifdef ATTENTION_ROPE
+layout(constant_id = 4) const uint ROTARY_DIM = 128;
+layout(constant_id = 5) const uint Q_NORM = 0;    // 1 if q is normalised
+layout(constant_id = 6) const uint K_NORM = 0;    // 1 if k is normalised
+layout(constant_id = 7) const uint POLLS = 0;     // qkv is handed over
+layout(constant_id = 8) const uint PUBLISHES = 0; // y is handed over
+#else
+const uint POLLS = 0;
+const uint PUBLISHES = 0;
+#endif
+#include "handover.glsl"
 #include "kv_cache.glsl"
 
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Partials { nonprivate vec4 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer Counters { uint at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Cache { nonprivate uvec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer CacheWords { nonprivate uint at[]; };
 
 layout(push_constant, std430) uniform Push {
+#ifdef ATTENTION_ROPE
+  Floats qkv;       // (rows, qkv_stride): heads of q, of k, of v
+  Floats q_norm;    // (HEAD_DIM)
+  Floats k_norm;    // (HEAD_DIM)
+  Floats cos_table; // (context, ROTARY_DIM / 2)
+  Floats sin_table; // (context, ROTARY_DIM / 2)
+#else
   Floats q; // (rows, heads * HEAD_DIM)
-  Words4 k_cache;
-  Words4 v_cache;
+#endif
+  Cache k_cache;
+  Cache v_cache;
   Words row_count;   // [0] = rows that hold a token
   Words4 step_rows;  // (max_rows)
   Words block_table; // (max_sequences, max_blocks)
@@ -29,6 +53,8 @@ layout(push_constant, std430) uniform Push {
   uint max_blocks;
   uint window; // 0 = all positions
   float scale;
+  uint qkv_stride; // a multiple of 4; this and the next with ATTENTION_ROPE only
+  float norm_eps;
 };
 
 const uint MAX_PARTS = 32;
@@ -50,7 +76,12 @@ const uint COMBINED = 2 * IN_FLIGHT;
 const uint MAX_SUBGROUPS = LOCAL_SIZE / 4;
 const float LOWEST = -3.0e38;
 
-shared vec4 queries[GROUP_VECTORS];               // times scale and log2(e)
+#ifdef ATTENTION_ROPE
+const uint STAGED_HEADS = GROUP + 2; // k and v of the row's position behind the queries
+#else
+const uint STAGED_HEADS = GROUP;
+#endif
+shared vec4 queries[STAGED_HEADS * HEAD_VECTORS]; // times scale and log2(e)
 shared vec4 weights[LOCAL_SIZE * WEIGHT_VECTORS]; // (position, head), zero-padded
 shared float slots[GROUP * MAX_SUBGROUPS];
 shared float part_maxima[GROUP];
@@ -63,6 +94,9 @@ shared bool is_last;
 float maxima[GROUP];
 float totals[GROUP];
 vec4 sums[GROUP * KV_VALUES];
+
+const int ALL_BUFFERS = gl_StorageSemanticsBuffer | gl_StorageSemanticsShared;
+const int BOTH_WAYS = gl_SemanticsAcquireRelease | gl_SemanticsMakeAvailable | gl_SemanticsMakeVisible;
 
 // What parts have been folded to, for a vec4 of a head.
 struct Folded {
@@ -81,16 +115,83 @@ Folded fold(Folded folded, Folded part) {
   return result;
 }
 
+const float LOG2_E = 1.44269504;
+
+#ifdef ATTENTION_ROPE
+float staged(uint head, uint dim) { return queries[head * HEAD_VECTORS + dim / 4][dim % 4]; }
+void set_staged(uint head, uint dim, float value) { queries[head * HEAD_VECTORS + dim / 4][dim % 4] = value; }
+
+// Four values of a head of qkv that begins at `from`; 0 behind its end.
+vec4 load_head4(uint from, uint dim) {
+  if (HEAD_DIM % 4 == 0) return handed_vec4(Floats4(qkv), (from + dim) / 4);
+  vec4 values = vec4(0.0);
+  [[unroll]] for (uint j = 0; j < 4; ++j)
+    if (dim + j < HEAD_DIM) values[j] = handed_float(qkv, from + dim + j);
+  return values;
+}
+
+// Normalises and rotates a staged head in place; a subgroup takes it.
+void turn(uint head, Floats norm_weight, bool normed, uint position, float factor) {
+  uint lane = gl_SubgroupInvocationID;
+  if (normed) {
+    float squares = 0.0;
+    for (uint dim = lane; dim < HEAD_DIM; dim += gl_SubgroupSize) squares += staged(head, dim) * staged(head, dim);
+    factor *= inversesqrt(subgroupAdd(squares) / float(HEAD_DIM) + norm_eps);
+  }
+  const uint HALF = ROTARY_DIM / 2;
+  for (uint pair = lane; pair < HALF; pair += gl_SubgroupSize) {
+    float first = staged(head, pair), second = staged(head, pair + HALF);
+    if (normed) {
+      first *= norm_weight.at[pair];
+      second *= norm_weight.at[pair + HALF];
+    }
+    float across = cos_table.at[position * HALF + pair] * factor, along = sin_table.at[position * HALF + pair] * factor;
+    set_staged(head, pair, first * across - second * along);
+    set_staged(head, pair + HALF, second * across + first * along);
+  }
+  for (uint dim = ROTARY_DIM + lane; dim < HEAD_DIM; dim += gl_SubgroupSize)
+    set_staged(head, dim, staged(head, dim) * factor * (normed ? norm_weight.at[dim] : 1.0));
+}
+
+// Stages the queries from `first_head` of the row on; where `appends`, also k and v, and puts them into block `head` of
+// the caches. All shares of a KV head put the same words there.
+void stage_row(uint row_index, uint first_head, uint kv_head, uint position, bool appends, uint head) {
+  uint heads = kv_heads * shares * GROUP;
+  uint staged_heads = GROUP + (appends ? 2 : 0);
+  for (uint i = gl_LocalInvocationIndex; i < staged_heads * HEAD_VECTORS; i += LOCAL_SIZE) {
+    uint which = i / HEAD_VECTORS;
+    uint in_row = which < GROUP ? first_head + which : heads + (which - GROUP) * kv_heads + kv_head;
+    uint dim = i % HEAD_VECTORS * 4;
+    queries[i] = dim < HEAD_DIM ? load_head4(row_index * qkv_stride + in_row * HEAD_DIM, dim) : vec4(0.0);
+  }
+  barrier();
+  for (uint which = gl_SubgroupID; which < GROUP + (appends ? 1 : 0); which += gl_NumSubgroups) {
+    if (which < GROUP) turn(which, q_norm, Q_NORM != 0, position, scale * LOG2_E);
+    else turn(which, k_norm, K_NORM != 0, position, 1.0);
+  }
+  barrier();
+  if (!appends) return;
+  for (uint word = gl_LocalInvocationIndex; word < 4 * KV_QUADS; word += LOCAL_SIZE) {
+    uint dim = word * KV_VALUES, next = min(dim + 1, 4 * HEAD_VECTORS - 1);
+    uint k = kv_pack(vec2(staged(GROUP, dim), staged(GROUP, next)));
+    uint v = kv_pack(vec2(staged(GROUP + 1, dim), staged(GROUP + 1, next)));
+    CacheWords(k_cache).at[4 * k_quad_at(head, position, word / 4) + word % 4] = k;
+    CacheWords(v_cache).at[4 * v_quad_at(head, position, word / 4) + word % 4] = v;
+  }
+  controlBarrier(gl_ScopeWorkgroup, gl_ScopeWorkgroup, ALL_BUFFERS, BOTH_WAYS);
+}
+#else
 void stage_queries(uint first_head) {
   for (uint i = gl_LocalInvocationIndex; i < GROUP_VECTORS; i += LOCAL_SIZE) {
     uint dim = i % HEAD_VECTORS * 4;
     uint from = (first_head + i / HEAD_VECTORS) * HEAD_DIM + dim;
     vec4 values = vec4(0.0);
     [[unroll]] for (uint j = 0; j < 4; ++j)
-      if (dim + j < HEAD_DIM) values[j] = q.at[from + j] * (scale * 1.44269504);
+      if (dim + j < HEAD_DIM) values[j] = q.at[from + j] * (scale * LOG2_E);
     queries[i] = values;
   }
 }
+#endif
 
 float dot_quad(uvec4 k, uint query) {
 #if defined(KV_F32)
@@ -212,11 +313,8 @@ void store(uint first_head, uint vector, Folded folded) {
   uint to = (first_head + vector / HEAD_VECTORS) * HEAD_DIM + dim;
   vec4 values = folded.sum / folded.total;
   [[unroll]] for (uint j = 0; j < 4; ++j)
-    if (dim + j < HEAD_DIM) y.at[to + j] = values[j];
+    if (dim + j < HEAD_DIM) hand_over(y, to + j, values[j]);
 }
-
-const int ALL_BUFFERS = gl_StorageSemanticsBuffer | gl_StorageSemanticsShared;
-const int BOTH_WAYS = gl_SemanticsAcquireRelease | gl_SemanticsMakeAvailable | gl_SemanticsMakeVisible;
 
 // Whether this workgroup is the last of `count` to come here for `counter`; if so, it sees what the others wrote.
 bool arrives_last(uint counter, uint count) {
@@ -276,7 +374,12 @@ void main() {
   uint first_head = (row_index * kv_heads * shares + share) * GROUP;
   uint table = row.sequence * max_blocks;
   uint origin = first_block * KV_BLOCK;
+#ifdef ATTENTION_ROPE
+  uint own_block = block_table.at[table + last_block] * kv_heads + kv_head;
+  stage_row(row_index, share * GROUP, kv_head, row.position, split == (parts - 1) % SPLITS, own_block);
+#else
   stage_queries(first_head);
+#endif
   uint parity = 0;
   uint block = first_block + split * part_chunks * CHUNK_BLOCKS + lane;
   if (lane < CHUNK_BLOCKS) blocks[0][lane] = block_table.at[table + min(block, last_block)];

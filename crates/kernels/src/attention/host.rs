@@ -2,7 +2,7 @@
 //! The inner loops run over consecutive floats, so they compile to whatever vectors the machine has.
 
 use super::Params;
-use super::reference::{attended, heads, layout};
+use super::reference::{attended, heads, layout, queries};
 use crate::rope_kv::{KV_BLOCK, KvLayout, KvType};
 use crate::step::Row;
 use crate::{Dispatch, HostMemory};
@@ -19,12 +19,12 @@ const RUN: usize = 8;
 pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
     let Params { kv_heads, max_blocks, window, scale, .. } = dispatch.params();
     let layout = layout(dispatch, kv_heads);
+    let q = queries(dispatch, memory, layout);
     let row_count = memory.read::<u32>(dispatch.slice("row_count"))[0] as usize;
     let rows = memory.read::<Row>(dispatch.slice("step_rows"));
     let block_table = memory.read::<u32>(dispatch.slice("block_table"));
     let (k_cache, v_cache) = (dispatch.slice("k_cache"), dispatch.slice("v_cache"));
     let (k_cache, v_cache) = (memory.read::<u32>(k_cache), memory.read::<u32>(v_cache));
-    let q = memory.read::<f32>(dispatch.slice("q"));
     let mut y = memory.write::<f32>(dispatch.slice("y"));
     let (rows, block_table, k_cache, v_cache, q) = (&*rows, &*block_table, &*k_cache, &*v_cache, &*q);
 

@@ -9,11 +9,12 @@
 
 mod host;
 mod reference;
+pub mod rope;
 #[cfg(test)]
 mod tests;
 
 use crate::rope_kv::{KV_BLOCK, KvLayout, KvType};
-use crate::{Cost, Dispatch, Grid, Kernel, Slice};
+use crate::{Binding, Cost, Dispatch, Grid, Kernel, Slice};
 use bytemuck::{Pod, Zeroable};
 
 static KERNEL_F32: Kernel = Kernel {
@@ -48,6 +49,9 @@ struct Params {
     max_blocks: u32,
     window: u32,
     scale: f32,
+    /// This and the next only where RoPE is taken along.
+    qkv_stride: u32,
+    norm_eps: f32,
 }
 
 /// An attention layer.
@@ -122,30 +126,50 @@ pub fn part_blocks(blocks: u32) -> u32 {
 
 /// Attends for up to `rows` rows.
 pub fn dispatch(attention: &Attention, rows: u32, bindings: Bindings) -> Dispatch {
-    let Attention { cache, heads, scale, window, max_blocks, splits, expected_positions } = *attention;
-    let KvLayout { dtype, kv_heads, head_dim } = cache;
-    assert!(heads.is_multiple_of(kv_heads), "{heads} heads do not share {kv_heads} KV heads evenly");
-    assert!((1..=MAX_PARTS).contains(&splits), "{splits} splits");
-    let scratch = |slice: Option<Slice>| slice.map_or(0, |s| s.bytes);
-    assert!(scratch(bindings.partials) >= attention.partial_bytes(rows), "partials are too small");
-    assert!(scratch(bindings.counters) >= attention.counter_bytes(rows), "counters are too small");
-    let group = attention.group();
-    let shares = heads / kv_heads / group;
-    let positions = u64::from(rows) * u64::from(expected_positions);
-    Dispatch {
-        kernel: match dtype {
-            KvType::F32 => &KERNEL_F32,
-            KvType::F16 => &KERNEL_F16,
-        },
-        specialization: vec![ATTENTION_LOCAL_SIZE, head_dim, group, splits],
-        bindings: bindings.list(),
-        params: bytemuck::bytes_of(&Params { kv_heads, shares, max_blocks, window, scale }).to_vec(),
-        grid: Grid::Groups([rows, kv_heads * shares, splits]),
-        cost: Cost {
-            activation_bytes: positions * u64::from(2 * kv_heads * cache.words()) * 4
-                + u64::from(rows) * u64::from(heads * head_dim) * 8,
-            operations: positions * u64::from(heads * head_dim) * 4,
-            ..Cost::default()
-        },
+    let kernel = match attention.cache.dtype {
+        KvType::F32 => &KERNEL_F32,
+        KvType::F16 => &KERNEL_F16,
+    };
+    attention.check_scratch(rows, bindings.partials, bindings.counters);
+    attention.call(kernel, rows, bindings.list(), &[], (0, 0.0))
+}
+
+impl Attention {
+    fn check_scratch(&self, rows: u32, partials: Option<Slice>, counters: Option<Slice>) {
+        let bytes = |slice: Option<Slice>| slice.map_or(0, |s| s.bytes);
+        assert!(bytes(partials) >= self.partial_bytes(rows), "partials are too small");
+        assert!(bytes(counters) >= self.counter_bytes(rows), "counters are too small");
+    }
+
+    /// A call with what either variant adds: specialization constants, and stride and eps of what comes before RoPE.
+    fn call(
+        &self,
+        kernel: &'static Kernel,
+        rows: u32,
+        bindings: Vec<Binding>,
+        constants: &[u32],
+        (qkv_stride, norm_eps): (u32, f32),
+    ) -> Dispatch {
+        let Self { cache, heads, scale, window, max_blocks, splits, expected_positions } = *self;
+        let KvLayout { kv_heads, head_dim, .. } = cache;
+        assert!(heads.is_multiple_of(kv_heads), "{heads} heads do not share {kv_heads} KV heads evenly");
+        assert!((1..=MAX_PARTS).contains(&splits), "{splits} splits");
+        let group = self.group();
+        let shares = heads / kv_heads / group;
+        let positions = u64::from(rows) * u64::from(expected_positions);
+        let params = Params { kv_heads, shares, max_blocks, window, scale, qkv_stride, norm_eps };
+        Dispatch {
+            kernel,
+            specialization: [&[ATTENTION_LOCAL_SIZE, head_dim, group, splits], constants].concat(),
+            bindings,
+            params: bytemuck::bytes_of(&params).to_vec(),
+            grid: Grid::Groups([rows, kv_heads * shares, splits]),
+            cost: Cost {
+                activation_bytes: positions * u64::from(2 * kv_heads * cache.words()) * 4
+                    + u64::from(rows) * u64::from(heads * head_dim) * 8,
+                operations: positions * u64::from(heads * head_dim) * 4,
+                ..Cost::default()
+            },
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The plain reference of `attention`: two passes over the positions of a row and head, in f64.
 
-use super::Params;
+use super::{Params, rope};
+use crate::rope_kv::reference::rotate_rows;
 use crate::rope_kv::{KV_BLOCK, KvLayout, KvType};
 use crate::step::Row;
 use crate::{Dispatch, HostMemory};
@@ -9,12 +10,12 @@ use half::f16;
 pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
     let Params { kv_heads, max_blocks, window, scale, .. } = dispatch.params();
     let layout = layout(dispatch, kv_heads);
+    let q = queries(dispatch, memory, layout);
     let row_count = memory.read::<u32>(dispatch.slice("row_count"))[0] as usize;
     let rows = memory.read::<Row>(dispatch.slice("step_rows"));
     let block_table = memory.read::<u32>(dispatch.slice("block_table"));
     let k_cache = memory.read::<u32>(dispatch.slice("k_cache"));
     let v_cache = memory.read::<u32>(dispatch.slice("v_cache"));
-    let q = memory.read::<f32>(dispatch.slice("q"));
     let mut y = memory.write::<f32>(dispatch.slice("y"));
 
     let size = layout.head_dim as usize;
@@ -56,8 +57,19 @@ pub(super) fn attended(position: u32, window: u32) -> std::ops::Range<u32> {
 
 /// The shape of the caches of a call.
 pub(super) fn layout(dispatch: &Dispatch, kv_heads: u32) -> KvLayout {
-    let dtype = if dispatch.kernel.name.ends_with("f16") { KvType::F16 } else { KvType::F32 };
+    let dtype = KvType::of_kernel(dispatch.kernel.name);
     KvLayout { dtype, kv_heads, head_dim: dispatch.specialization[1] }
+}
+
+/// The queries of all rows; where the call takes RoPE along it first puts k and v of its rows into the caches.
+pub(super) fn queries(dispatch: &Dispatch, memory: &HostMemory, layout: KvLayout) -> Vec<f32> {
+    if !rope::is_taken_along(dispatch) {
+        return memory.read::<f32>(dispatch.slice("q")).to_vec();
+    }
+    let mut q = vec![0.0; dispatch.slice("y").bytes as usize / 4];
+    let (params, rotary_dim) = rope::arguments(dispatch);
+    rotate_rows(dispatch, memory, layout, params, rotary_dim, &mut q);
+    q
 }
 
 /// Heads of q of a call.

@@ -2,7 +2,10 @@
 #include "common.glsl"
 #include "weights.glsl"
 
-layout(constant_id = 1) const uint COLS = 32; // values in a row
+layout(constant_id = 1) const uint COLS = 32;     // values in a row
+layout(constant_id = 2) const uint PUBLISHES = 0; // y is handed over
+const uint POLLS = 0;
+#include "handover.glsl"
 
 const uint CHUNKS = (COLS + CHUNK - 1) / CHUNK;
 
@@ -29,7 +32,7 @@ void main() {
       vec4 four = unscaled_weights(values, part) * chunk_scale(values) * scale;
       uint k = chunk * CHUNK + part * 4;
       [[unroll]] for (uint j = 0; j < 4; ++j)
-        if (k + j < COLS) y.at[row * y_stride + k + j] = four[j];
+        if (k + j < COLS) hand_over(y, row * y_stride + k + j, four[j]);
     }
   }
 }

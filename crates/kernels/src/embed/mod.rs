@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::handover::Handover;
 use crate::weights::{WeightFormat, WeightLayout};
 use crate::{Access, Binding, Cost, Dispatch, Grid, HostMemory, Slice};
 use bytemuck::{Pod, Zeroable};
@@ -30,6 +31,8 @@ pub struct Embed {
     pub y_stride: u32,
     /// Factor on every embedding.
     pub scale: f32,
+    /// Whether y is handed over.
+    pub publishes: bool,
 }
 
 /// Buffers of an embedding.
@@ -47,20 +50,21 @@ pub struct Bindings {
 
 /// Looks up to `token_rows` rows up.
 pub fn dispatch(embed: &Embed, token_rows: u32, bindings: Bindings) -> Dispatch {
-    let Embed { layout, first_token, y_stride, scale } = *embed;
+    let Embed { layout, first_token, y_stride, scale, publishes } = *embed;
+    let handover = Handover { polls: false, publishes };
     let scale_bytes = layout.rows * layout.row_scale_bytes();
     let read = |name, slice| Binding { name, slice, access: Access::Read };
     let params = Params { first_row: first_token, rows: layout.rows as u32, y_stride, scale };
     let values = u64::from(token_rows) * u64::from(layout.cols);
     Dispatch {
         kernel: kernel(layout.format),
-        specialization: vec![128, layout.cols],
+        specialization: vec![128, layout.cols, publishes.into()],
         bindings: vec![
             read("weight", Some(bindings.weight.at(0, layout.value_bytes()))),
             read("scales", (scale_bytes > 0).then(|| bindings.weight.at(layout.value_bytes(), scale_bytes))),
             read("row_count", Some(bindings.row_count)),
             read("step_rows", Some(bindings.step_rows)),
-            Binding { name: "y", slice: Some(bindings.y), access: Access::Write },
+            Binding { name: "y", slice: Some(bindings.y), access: handover.writing() },
         ],
         params: bytemuck::bytes_of(&params).to_vec(),
         grid: Grid::Groups([token_rows, 1, 1]),

@@ -14,8 +14,10 @@ fn check(format: WeightFormat, cols: u32, first_token: u32, tokens: &[u32]) {
         step_rows: case.words(&step_rows),
         y: case.output((tokens.len() + 1) * y_stride as usize * 4),
     };
-    let embed = Embed { layout, first_token, y_stride, scale: 1.5 };
-    case.check(&dispatch(&embed, tokens.len() as u32 + 1, bindings), 1e-7);
+    for publishes in [false, true] {
+        let embed = Embed { layout, first_token, y_stride, scale: 1.5, publishes };
+        case.check(&dispatch(&embed, tokens.len() as u32 + 1, bindings), 1e-7);
+    }
 }
 
 #[test]

@@ -57,7 +57,7 @@ void main() {
       if (EPILOGUE == EPILOGUE_SILU_GATED) {
         if (i % 2 == 0) y.at[y_base + feature / 2] = silu(tile[j][i]) * tile[j][min(i + 1, 3)];
       } else if (EPILOGUE == EPILOGUE_ADD) {
-        y.at[y_base + feature] += tile[j][i];
+        y.at[y_base + feature] = residual.at[y_base + feature] + tile[j][i];
       } else {
         y.at[y_base + feature] = tile[j][i];
       }

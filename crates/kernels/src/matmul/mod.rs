@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::handover::Handover;
 use crate::linear::{Bindings, Linear};
 use crate::{Dispatch, Grid, linear};
 
@@ -19,9 +20,10 @@ const TILE_INVOCATIONS: u32 = 256;
 /// Multiplies up to `token_rows` rows of x.
 ///
 /// # Panics
-/// If the layer takes a norm along: prefill normalises once, with `rms_norm`.
+/// If the layer takes a norm along, or part in a hand-over: prefill normalises once, with `rms_norm`, behind barriers.
 pub fn dispatch(layer: &Linear, token_rows: u32, bindings: Bindings) -> Dispatch {
     assert!(layer.norm_eps.is_none(), "matmul takes no norm along");
+    assert_eq!(layer.handover, Handover::default(), "matmul neither polls nor publishes");
     let [cols, epilogue] = layer.specialization();
     Dispatch {
         kernel: kernel(layer.layout.format),

@@ -1,6 +1,6 @@
 // y = W x for one token row at a time; see mod.rs. A workgroup first stages x in shared memory (with the norm's weight,
 // and as two planes of bytes where ACTIVATIONS_INT16 is defined), then each of its subgroups computes
-// SUBGROUP_ROWS output features: each lane multiplies every subgroup-size-th chunk of their rows. The weights of the next
+// SUBGROUP_ROWS (at most 4) output features: each lane multiplies every subgroup-size-th chunk of their rows. The weights of the next
 // step are loaded before the current ones are multiplied, the first ones before x is staged.
 #include "common.glsl"
 #ifdef ACTIVATIONS_INT16
@@ -14,6 +14,9 @@ layout(constant_id = 3) const uint NORM = 0;
 layout(constant_id = 4) const uint SUBGROUP_ROWS = 2;
 // 0 where x is too long for shared memory: then every product reads it again.
 layout(constant_id = 5) const uint STAGED = 1;
+layout(constant_id = 6) const uint POLLS = 0;     // x and the residual are handed over
+layout(constant_id = 7) const uint PUBLISHES = 0; // y is handed over
+#include "handover.glsl"
 
 const uint CHUNKS = (COLS + CHUNK - 1) / CHUNK;
 
@@ -28,7 +31,9 @@ shared vec4 staged[STAGED != 0 ? CHUNK / 4 * CHUNKS : 1];
 
 // Four values of x with the norm's weight, and what they add to the sum of squares.
 vec4 load_activation(uint x_base, uint k, inout float squares) {
-  vec4 values = load_row4(x, x_base, k);
+  vec4 values;
+  if (POLLS == 0) values = load_row4(x, x_base, k);
+  else values = k < COLS ? handed_vec4(x, x_base + k / 4) : vec4(0.0);
   if (NORM != 0) {
     squares += dot(values, values);
     values *= load_row4(norm_weight, 0, k);
@@ -100,26 +105,26 @@ Chunk load_row_chunk(uint row, uint chunk) {
   return load_chunk(weight, scales, min(row, rows - 1), min(chunk, CHUNKS - 1), COLS);
 }
 
-void store(uint index, float value) {
-  if (EPILOGUE == EPILOGUE_ADD) y.at[index] += value;
-  else y.at[index] = value;
-}
-
 void main() {
   uint token_row = gl_WorkGroupID.y;
   if (token_row >= row_count.at[0]) return;
   uint first_row = (gl_WorkGroupID.x * gl_NumSubgroups + gl_SubgroupID) * SUBGROUP_ROWS;
   uint lane = gl_SubgroupInvocationID;
   Chunk next[SUBGROUP_ROWS];
-  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) next[r] = load_row_chunk(first_row + r, lane);
-
   uint x_base = token_row * (x_stride / 4);
-  float squares = stage(x_base);
+  // Weights under way would hold up the polls behind them.
+  float squares = POLLS != 0 ? stage(x_base) : 0.0;
+  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) next[r] = load_row_chunk(first_row + r, lane);
+  if (POLLS == 0) squares = stage(x_base);
   float norm = 1.0;
   if (NORM != 0) norm = inversesqrt(workgroup_sum(squares) / float(COLS) + eps);
   barrier();
   if (first_row >= rows) return; // the whole subgroup
 
+  uint y_base = token_row * y_stride;
+  float start = 0.0; // lane r has the residual of row r
+  if (EPILOGUE == EPILOGUE_ADD && lane < SUBGROUP_ROWS && first_row + lane < rows)
+    start = handed_float(residual, y_base + first_row + lane);
   float sums[SUBGROUP_ROWS];
   [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] = 0.0;
   for (uint chunk = lane; chunk < CHUNKS; chunk += gl_SubgroupSize) {
@@ -133,11 +138,10 @@ void main() {
   }
   [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] = subgroupAdd(sums[r]) * norm;
 
-  uint y_base = token_row * y_stride;
   [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) {
-    if (lane != r % gl_SubgroupSize || first_row + r >= rows) continue;
-    if (EPILOGUE != EPILOGUE_SILU_GATED) store(y_base + first_row + r, sums[r]);
+    if (lane != r || first_row + r >= rows) continue;
+    if (EPILOGUE != EPILOGUE_SILU_GATED) hand_over(y, y_base + first_row + r, start + sums[r]);
     // Gate and up rows alternate: an even row is a gate, the next one its partner.
-    else if (r % 2 == 0) store(y_base + (first_row + r) / 2, silu(sums[r]) * sums[min(r + 1, SUBGROUP_ROWS - 1)]);
+    else if (r % 2 == 0) hand_over(y, y_base + (first_row + r) / 2, silu(sums[r]) * sums[min(r + 1, SUBGROUP_ROWS - 1)]);
   }
 }

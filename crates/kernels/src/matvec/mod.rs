@@ -10,6 +10,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::handover::Handover;
 use crate::linear::{Bindings, Epilogue, Linear};
 use crate::weights::{WeightFormat, WeightLayout};
 use crate::{DeviceTraits, Dispatch, Grid, Kernel, LOCAL_SIZE, linear};
@@ -36,9 +37,22 @@ pub fn dispatch(layer: &Linear, token_rows: u32, device: DeviceTraits, bindings:
     let (local_size, subgroup_rows) = workgroup_of(layer, int16);
     let [cols, epilogue] = layer.specialization();
     let norm = layer.norm_eps.is_some().into();
+    // A vec4 of x is polled as a whole, once.
+    let polls = layer.handover.polls && staged && cols.is_multiple_of(4);
+    let layer = &Linear { handover: Handover { polls, ..layer.handover }, ..*layer };
+    let [polls, publishes] = layer.handover.specialization();
     Dispatch {
         kernel: if int16 { &Q8_0_INT16 } else { kernel(format) },
-        specialization: vec![local_size, cols, epilogue, norm, subgroup_rows, staged.into()],
+        specialization: vec![
+            local_size,
+            cols,
+            epilogue,
+            norm,
+            subgroup_rows,
+            staged.into(),
+            polls,
+            publishes,
+        ],
         bindings: layer.bindings(bindings),
         params: layer.params(),
         grid: Grid::Subgroups { jobs: rows.div_ceil(u64::from(subgroup_rows)) as u32, y: token_rows, z: 1 },

@@ -1,6 +1,7 @@
 use super::*;
+use crate::Access;
 use crate::linear::Epilogue;
-use crate::linear::testing::{LinearCase, check};
+use crate::linear::testing::{LinearCase, case_of, check};
 use proptest::prelude::*;
 
 /// With shared memory for every x, without packed dot products.
@@ -99,6 +100,32 @@ fn residual_norm_and_gate_go_together() {
             );
         }
     }
+}
+
+#[test]
+fn handed_over() {
+    let handover = Handover { polls: true, publishes: true };
+    for format in WeightFormat::ALL {
+        for epilogue in [Epilogue::Store, Epilogue::Add, Epilogue::SiluGated] {
+            let layer =
+                LinearCase { format, rows: 34, cols: 288, epilogue, handover, ..LinearCase::default() };
+            check(staged, LinearCase { norm_eps: Some(1e-6), ..layer });
+        }
+    }
+}
+
+#[test]
+fn only_whole_vectors_of_staged_activations_are_polled() {
+    let polls = |call: fn(&Linear, u32, Bindings) -> Dispatch, cols| {
+        let handover = Handover { polls: true, publishes: true };
+        let access = |name: &str| {
+            let (_, call, _) = case_of(call, LinearCase { cols, handover, ..LinearCase::default() });
+            call.bindings.iter().find(|b| b.name == name).map(|b| b.access)
+        };
+        assert_eq!(access("y"), Some(Access::Publish));
+        access("x") == Some(Access::Poll)
+    };
+    assert!(polls(staged, 36) && !polls(staged, 37) && !polls(unstaged, 36));
 }
 
 #[test]

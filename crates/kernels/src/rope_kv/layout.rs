@@ -31,6 +31,11 @@ impl KvType {
         }
     }
 
+    /// The cache type in a kernel's name.
+    pub(crate) fn of_kernel(name: &str) -> Self {
+        if name.contains("_f16") { KvType::F16 } else { KvType::F32 }
+    }
+
     /// The name as it stands in kernel names.
     pub fn name(self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 //! and puts k and v into the KV cache. A subgroup takes one head of one row.
 
 mod layout;
-mod reference;
+pub(crate) mod reference;
 #[cfg(test)]
 mod tests;
 
@@ -31,15 +31,15 @@ const ROPE_LOCAL_SIZE: u32 = 128;
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-struct Params {
-    qkv_stride: u32,
-    q_offset: u32,
-    k_offset: u32,
-    v_offset: u32,
-    heads: u32,
-    kv_heads: u32,
-    max_blocks: u32,
-    norm_eps: f32,
+pub(crate) struct Params {
+    pub(crate) qkv_stride: u32,
+    pub(crate) q_offset: u32,
+    pub(crate) k_offset: u32,
+    pub(crate) v_offset: u32,
+    pub(crate) heads: u32,
+    pub(crate) kv_heads: u32,
+    pub(crate) max_blocks: u32,
+    pub(crate) norm_eps: f32,
 }
 
 /// The heads of a layer and where the projection left them.

@@ -1,4 +1,4 @@
-//! The plain reference of `rope_kv`, in f64 up to the stores.
+//! The plain reference of `rope_kv`, in f64 up to the stores. Attention that takes RoPE along begins with it too.
 
 use super::{KvLayout, KvType, Params};
 use crate::step::Row;
@@ -8,8 +8,21 @@ use half::f16;
 pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
     let params: Params = dispatch.params();
     let [_, head_dim, rotary_dim] = [0, 1, 2].map(|i| dispatch.specialization[i]);
-    let dtype = if dispatch.kernel.name.ends_with("f16") { KvType::F16 } else { KvType::F32 };
+    let dtype = KvType::of_kernel(dispatch.kernel.name);
     let layout = KvLayout { dtype, kv_heads: params.kv_heads, head_dim };
+    let mut q = memory.write::<f32>(dispatch.slice("q"));
+    rotate_rows(dispatch, memory, layout, params, rotary_dim, &mut q);
+}
+
+/// Takes the rows in use of the call's `qkv`: queries into `q`, k and v into the call's caches.
+pub(crate) fn rotate_rows(
+    dispatch: &Dispatch,
+    memory: &HostMemory,
+    layout: KvLayout,
+    params: Params,
+    rotary_dim: u32,
+    q: &mut [f32],
+) {
     let row_count = memory.read::<u32>(dispatch.slice("row_count"))[0] as usize;
     let rows = memory.read::<Row>(dispatch.slice("step_rows"));
     let qkv = memory.read::<f32>(dispatch.slice("qkv"));
@@ -18,11 +31,10 @@ pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
     let cos = memory.read::<f32>(dispatch.slice("cos"));
     let sin = memory.read::<f32>(dispatch.slice("sin"));
     let block_table = memory.read::<u32>(dispatch.slice("block_table"));
-    let mut q = memory.write::<f32>(dispatch.slice("q"));
     let mut k_cache = memory.write::<u32>(dispatch.slice("k_cache"));
     let mut v_cache = memory.write::<u32>(dispatch.slice("v_cache"));
 
-    let (size, half) = (head_dim as usize, rotary_dim as usize / 2);
+    let (size, half) = (layout.head_dim as usize, rotary_dim as usize / 2);
     for ((row, qkv), q) in rows
         .iter()
         .zip(qkv.chunks(params.qkv_stride as usize))
@@ -42,8 +54,10 @@ pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
                 rotated(head(params.k_offset, index as usize), k_norm.as_deref(), params.norm_eps, cos, sin);
             let v = head(params.v_offset, index as usize);
             for word in 0..layout.words() {
-                k_cache[layout.k_index(block, index, row.position, word)] = pack(dtype, &k, word as usize);
-                v_cache[layout.v_index(block, index, row.position, word)] = pack(dtype, v, word as usize);
+                k_cache[layout.k_index(block, index, row.position, word)] =
+                    pack(layout.dtype, &k, word as usize);
+                v_cache[layout.v_index(block, index, row.position, word)] =
+                    pack(layout.dtype, v, word as usize);
             }
         }
     }

@@ -1,0 +1,31 @@
+// Activations that carry their own readiness, as src/handover.rs describes them. Include common.glsl first, and declare the
+// specialization constants POLLS and PUBLISHES.
+#pragma use_vulkan_memory_model
+
+const uint NOT_READY = 0xffffffffu; // a NaN that no arithmetic makes
+const uint OTHER_NAN = 0x7fc00000u;
+// So that a device that breaks the rules returns: about half a second, and NaN from there on.
+const uint MAX_POLLS = 1u << 20;
+
+layout(buffer_reference, std430, buffer_reference_align = 4) volatile devicecoherent buffer Handed { uint at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) volatile devicecoherent buffer Handed4 { uvec4 at[]; };
+
+vec4 handed_vec4(Floats4 from, uint index) {
+  if (POLLS == 0) return from.at[index];
+  uvec4 words = Handed4(from).at[index];
+  for (uint polls = 0; any(equal(words, uvec4(NOT_READY))) && polls < MAX_POLLS; ++polls) words = Handed4(from).at[index];
+  return uintBitsToFloat(words);
+}
+
+float handed_float(Floats from, uint index) {
+  if (POLLS == 0) return from.at[index];
+  uint word = Handed(from).at[index];
+  for (uint polls = 0; word == NOT_READY && polls < MAX_POLLS; ++polls) word = Handed(from).at[index];
+  return uintBitsToFloat(word);
+}
+
+void hand_over(MutableFloats to, uint index, float value) {
+  uint word = floatBitsToUint(value);
+  if (PUBLISHES == 0) to.at[index] = value;
+  else Handed(to).at[index] = word == NOT_READY ? OTHER_NAN : word;
+}
