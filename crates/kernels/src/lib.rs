@@ -22,12 +22,20 @@ pub mod load_rows;
 pub mod matmul;
 pub mod matvec;
 pub mod penalties;
+pub mod persistent_begin;
 pub mod random_fill;
+pub mod real;
 pub mod rms_norm;
 pub mod rope_kv;
 pub mod sample;
+pub mod state_defect;
+pub mod state_hash;
+pub mod state_stats;
 pub mod step;
 pub mod stream_read;
+pub mod vecmat;
+pub mod vecmat_chain;
+pub mod vecmat_persistent;
 
 pub use call::{
     Access, Binding, BufferId, Cost, DeviceTraits, Dispatch, Grid, HostFn, Kernel, LOCAL_SIZE, Slice,

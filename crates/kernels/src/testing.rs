@@ -4,7 +4,7 @@
 //! one that it writes must be written. The device is the best one that the machine has; without any Vulkan driver that
 //! part is skipped with a note, unless RESIDENT_REQUIRE_VULKAN is set.
 
-use crate::{Dispatch, HostFn, HostMemory, Slice};
+use crate::{Dispatch, HostMemory, Slice};
 use bytemuck::Pod;
 use resident_ledger::Ledger;
 use resident_vulkan::{Buffer, Device, Memory, Options, PipelineSpec};
@@ -61,6 +61,11 @@ impl Case {
         self.values(&values)
     }
 
+    /// Random numbers in [-1, 1), each exact as f32.
+    pub(crate) fn random_reals(&mut self, count: usize) -> Vec<f64> {
+        (0..count).map(|_| self.random.float().into()).collect()
+    }
+
     /// A buffer of random bytes.
     pub(crate) fn random_bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.random.next() as u8).collect()
@@ -73,7 +78,49 @@ impl Case {
 
     /// Checks that host implementation and device write f32 values within `tolerance` (relative l2) of the reference's.
     pub(crate) fn check(&self, dispatch: &Dispatch, tolerance: f64) {
-        self.compare(dispatch, |name, who, expected, found| {
+        self.check_floats(dispatch, tolerance, self.everywhere(dispatch));
+    }
+
+    /// As [`check`](Self::check), for the host implementation alone.
+    pub(crate) fn check_host(&self, dispatch: &Dispatch, tolerance: f64) {
+        self.check_floats(dispatch, tolerance, vec![self.on_host(dispatch)]);
+    }
+
+    /// As [`check`](Self::check), for f64 values. Buffers of an odd number of words hold none, and must agree exactly.
+    pub(crate) fn check_f64(&self, dispatch: &Dispatch, tolerance: f64) {
+        self.check_doubles(dispatch, tolerance, self.everywhere(dispatch));
+    }
+
+    /// As [`check_f64`](Self::check_f64), for the host implementation alone.
+    pub(crate) fn check_host_f64(&self, dispatch: &Dispatch, tolerance: f64) {
+        self.check_doubles(dispatch, tolerance, vec![self.on_host(dispatch)]);
+    }
+
+    /// Whether the device, if there is one, computes in f64.
+    pub(crate) fn device_has_f64(&self) -> bool {
+        device().is_none_or(|device| device.info().features.shader_float64)
+    }
+
+    fn check_doubles(&self, dispatch: &Dispatch, tolerance: f64, others: Vec<(&'static str, HostMemory)>) {
+        self.compare_with(dispatch, others, |name, who, expected, found| {
+            if expected.len() % 2 == 1 {
+                return assert_eq!(expected, found, "{who}: '{name}'");
+            }
+            let double = |pair: &[u32]| f64::from_bits(u64::from(pair[0]) | u64::from(pair[1]) << 32);
+            let pairs = || expected.chunks(2).map(double).zip(found.chunks(2).map(double));
+            let error: f64 = pairs().map(|(e, f)| (e - f).powi(2)).sum();
+            let norm: f64 = pairs().map(|(e, _)| e.powi(2)).sum();
+            let relative = (error / if norm > 0.0 { norm } else { 1.0 }).sqrt();
+            // Not `>`: NaN never passes.
+            assert!(
+                relative <= tolerance,
+                "{who}: '{name}' differs by {relative:.2e}, tolerance {tolerance:.0e}"
+            );
+        });
+    }
+
+    fn check_floats(&self, dispatch: &Dispatch, tolerance: f64, others: Vec<(&'static str, HostMemory)>) {
+        self.compare_with(dispatch, others, |name, who, expected, found| {
             let (mut error, mut norm) = (0.0f64, 0.0f64);
             for (index, (e, f)) in expected.iter().zip(found).enumerate() {
                 assert_eq!(
@@ -107,30 +154,55 @@ impl Case {
 
     /// What the reference makes of the buffers: the words of `slice` after it ran.
     pub(crate) fn reference_words(&self, dispatch: &Dispatch, slice: Slice) -> Vec<u32> {
-        let memory = self.copy();
-        (dispatch.kernel.reference)(dispatch, &memory);
-        memory.read::<u32>(slice).to_vec()
+        self.reference_of(std::slice::from_ref(dispatch)).read::<u32>(slice).to_vec()
     }
 
     /// What the device makes of the buffers: the words of `slice`, if there is a device.
     pub(crate) fn device_words(&self, dispatch: &Dispatch, slice: Slice) -> Option<Vec<u32>> {
-        device().map(|device| self.run_on_device(device, dispatch).read::<u32>(slice).to_vec())
+        Some(self.device_of(std::slice::from_ref(dispatch))?.read::<u32>(slice).to_vec())
+    }
+
+    /// What the references of several calls, one after the other, make of the buffers.
+    pub(crate) fn reference_of(&self, calls: &[Dispatch]) -> HostMemory {
+        let memory = self.copy();
+        calls.iter().for_each(|call| (call.kernel.reference)(call, &memory));
+        memory
+    }
+
+    /// What the device makes of the buffers with several calls, one after the other, if there is a device.
+    pub(crate) fn device_of(&self, calls: &[Dispatch]) -> Option<HostMemory> {
+        device().map(|device| self.run_on_device(device, calls))
+    }
+
+    /// What the host implementation makes of the buffers.
+    fn on_host(&self, dispatch: &Dispatch) -> (&'static str, HostMemory) {
+        let memory = self.copy();
+        (dispatch.kernel.host)(dispatch, &memory);
+        ("host", memory)
+    }
+
+    /// What host implementation and device make of the buffers.
+    fn everywhere(&self, dispatch: &Dispatch) -> Vec<(&'static str, HostMemory)> {
+        let device = self.device_of(std::slice::from_ref(dispatch)).map(|memory| ("device", memory));
+        if device.is_none() {
+            eprintln!("skipped on the device: no Vulkan driver");
+        }
+        [self.on_host(dispatch)].into_iter().chain(device).collect()
     }
 
     /// Runs reference, host implementation and device, and has `judge` (name, who, expected words, found words) compare
     /// every binding that is written.
     pub(crate) fn compare(&self, dispatch: &Dispatch, judge: impl Fn(&str, &str, &[u32], &[u32])) {
-        let run = |function: HostFn| {
-            let memory = self.copy();
-            function(dispatch, &memory);
-            memory
-        };
-        let expected = run(dispatch.kernel.reference);
-        let mut others = vec![("host", run(dispatch.kernel.host))];
-        match device() {
-            Some(device) => others.push(("device", self.run_on_device(device, dispatch))),
-            None => eprintln!("skipped on the device: no Vulkan driver"),
-        }
+        self.compare_with(dispatch, self.everywhere(dispatch), judge);
+    }
+
+    fn compare_with(
+        &self,
+        dispatch: &Dispatch,
+        others: Vec<(&'static str, HostMemory)>,
+        judge: impl Fn(&str, &str, &[u32], &[u32]),
+    ) {
+        let expected = self.reference_of(std::slice::from_ref(dispatch));
         for (who, memory) in &others {
             for binding in dispatch.bindings.iter().filter(|b| b.access.writes()) {
                 let Some(slice) = binding.slice else { continue };
@@ -152,7 +224,7 @@ impl Case {
         copy
     }
 
-    fn run_on_device(&self, device: &Device, dispatch: &Dispatch) -> HostMemory {
+    fn run_on_device(&self, device: &Device, calls: &[Dispatch]) -> HostMemory {
         let upload = |index: usize| -> Buffer {
             let values = self.memory.read::<u8>(self.all_of(index));
             let buffer = device.allocate("case", values.len() as u64, Memory::Device).expect("allocation");
@@ -160,19 +232,29 @@ impl Case {
             buffer
         };
         let buffers: Vec<Buffer> = (0..self.bytes.len()).map(upload).collect();
-        let push = dispatch.push_constants(|s| buffers[s.buffer.0 as usize].address() + s.offset_bytes);
-        let pipeline = device
-            .pipeline(&PipelineSpec {
+        let prepare = |dispatch: &Dispatch| {
+            let push = dispatch.push_constants(|s| buffers[s.buffer.0 as usize].address() + s.offset_bytes);
+            let spec = PipelineSpec {
                 name: dispatch.kernel.name,
                 spirv: dispatch.kernel.spirv,
                 push_bytes: push.len() as u32,
                 specialization: &dispatch.specialization,
                 required_subgroup_size: None,
                 full_subgroups: false,
+            };
+            let pipeline = device.pipeline(&spec).expect("pipeline");
+            let groups = dispatch.grid.groups(dispatch.local_size(), device.info().features.subgroup_size);
+            (pipeline, push, groups)
+        };
+        let prepared: Vec<_> = calls.iter().map(prepare).collect();
+        let recording = device
+            .record("case", |r| {
+                for (pipeline, push, groups) in &prepared {
+                    r.barrier();
+                    r.dispatch(pipeline, push, *groups);
+                }
             })
-            .expect("pipeline");
-        let groups = dispatch.grid.groups(dispatch.local_size(), device.info().features.subgroup_size);
-        let recording = device.record("case", |r| r.dispatch(&pipeline, &push, groups)).expect("recording");
+            .expect("recording");
         device.wait(device.submit(&[&recording]).expect("submit")).expect("wait");
         let memory = self.copy();
         for (index, buffer) in buffers.iter().enumerate() {

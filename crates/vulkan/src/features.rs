@@ -51,6 +51,8 @@ pub struct Features {
     pub shader_int16: bool,
     /// `shaderInt64`.
     pub shader_int64: bool,
+    /// `shaderFloat64`.
+    pub shader_float64: bool,
     /// `shaderIntegerDotProduct`.
     pub integer_dot_product: bool,
     /// `integerDotProduct4x8BitPackedSignedAccelerated`: the packed signed product has its own instruction.
@@ -163,6 +165,7 @@ impl Features {
             shader_int8: f.vulkan_12.shader_int8 == vk::TRUE,
             shader_int16: core.shader_int16 == vk::TRUE,
             shader_int64: core.shader_int64 == vk::TRUE,
+            shader_float64: core.shader_float64 == vk::TRUE,
             integer_dot_product: f.vulkan_13.shader_integer_dot_product == vk::TRUE,
             integer_dot_product_4x8_packed_signed_accelerated: p13
                 .integer_dot_product4x8_bit_packed_signed_accelerated
@@ -188,7 +191,8 @@ impl Features {
     pub(crate) fn chain(&self, statistics: bool) -> Chain<'static> {
         let core = vk::PhysicalDeviceFeatures::default()
             .shader_int16(self.shader_int16)
-            .shader_int64(self.shader_int64);
+            .shader_int64(self.shader_int64)
+            .shader_float64(self.shader_float64);
         let mut chain = Chain {
             core,
             vulkan_11: vk::PhysicalDeviceVulkan11Features::default()

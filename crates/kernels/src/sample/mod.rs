@@ -14,7 +14,7 @@
 //! `NO_TOKEN`, or p + 1 reaches its end_position or the context. The rows that go on become the rows of the next step,
 //! in their order, all wanting logits; without any, row_count is 0 and every kernel of the next replay returns at once.
 
-mod philox;
+pub(crate) mod philox;
 mod reference;
 #[cfg(test)]
 mod tests;

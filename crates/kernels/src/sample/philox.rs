@@ -7,7 +7,8 @@ pub fn uniform(seed_low: u32, seed_high: u32, position: u32) -> f32 {
     (first >> 8) as f32 / (1u32 << 24) as f32
 }
 
-fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+/// Ten rounds: four random words for a counter and a key.
+pub(crate) fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for round in 0..10 {
         if round > 0 {
             key = [key[0].wrapping_add(0x9e37_79b9), key[1].wrapping_add(0xbb67_ae85)];

@@ -1,0 +1,7 @@
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#define REAL_F32
+#include "common.glsl"
+#include "real.glsl"
+#include "real_reductions.glsl"
+#include "state_defect.glsl"

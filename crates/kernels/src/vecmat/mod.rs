@@ -1,0 +1,153 @@
+//! `vecmat_<type>`: one step of a rollout, y = z · A with z a row vector: `y[j] = Σ z[i] · A[i][j]`. Not A · z.
+//! `vecmat_batch_<type>` does it for several trajectories that share A, as a tiled product.
+//!
+//! It streams A from memory, so it serves every size; `vecmat_chain` and `vecmat_persistent` keep A on chip.
+
+#[cfg(test)]
+mod tests;
+
+use crate::real::{Operator, Real, RealType, plain_product, product};
+use crate::{Cost, Dispatch, Grid, HostMemory, Kernel, LOCAL_SIZE};
+use bytemuck::{Pod, Zeroable};
+use rayon::prelude::*;
+
+static F32: Kernel = Kernel {
+    name: "vecmat_f32",
+    spirv: include_bytes!("vecmat_f32.spv"),
+    host: host::<f32>,
+    reference: reference::<f32>,
+};
+static F64: Kernel = Kernel {
+    name: "vecmat_f64",
+    spirv: include_bytes!("vecmat_f64.spv"),
+    host: host::<f64>,
+    reference: reference::<f64>,
+};
+static BATCH_F32: Kernel = Kernel {
+    name: "vecmat_batch_f32",
+    spirv: include_bytes!("vecmat_batch_f32.spv"),
+    host: batch_host::<f32>,
+    reference: reference::<f32>,
+};
+static BATCH_F64: Kernel = Kernel {
+    name: "vecmat_batch_f64",
+    spirv: include_bytes!("vecmat_batch_f64.spv"),
+    host: batch_host::<f64>,
+    reference: reference::<f64>,
+};
+
+/// Push constants after the addresses.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    stride: u32,
+    rows: u32,
+}
+
+crate::bindings! {
+    /// Buffers, in push-constant order.
+    pub struct Bindings {
+        /// (rows, stride): the states.
+        z: Read,
+        /// (dim, stride): the operator.
+        a: Read,
+        /// (rows, stride): the states one step later.
+        y: Write,
+    }
+}
+
+/// Columns that a workgroup computes.
+const TILE: u32 = 32;
+
+/// Advances `rows` trajectories by one step.
+pub fn dispatch(operator: Operator, rows: u32, bindings: Bindings) -> Dispatch {
+    operator.check(rows, Some(bindings.a), &[bindings.z, bindings.y]);
+    let stride = operator.stride();
+    let kernel = match (operator.real, rows) {
+        (RealType::F32, 1) => &F32,
+        (RealType::F64, 1) => &F64,
+        (RealType::F32, _) => &BATCH_F32,
+        (RealType::F64, _) => &BATCH_F64,
+    };
+    let row_tiles = if rows == 1 { 1 } else { rows.div_ceil(TILE) };
+    Dispatch {
+        kernel,
+        specialization: vec![LOCAL_SIZE, operator.dim],
+        bindings: bindings.list(),
+        params: bytemuck::bytes_of(&Params { stride, rows }).to_vec(),
+        grid: Grid::Groups([stride.div_ceil(TILE), row_tiles, 1]),
+        cost: cost(operator, rows),
+    }
+}
+
+/// What a step must move and compute.
+pub(crate) fn cost(operator: Operator, rows: u32) -> Cost {
+    Cost {
+        weight_bytes: operator.bytes(),
+        activation_bytes: 2 * operator.state_bytes(rows),
+        operations: 2 * u64::from(rows) * u64::from(operator.dim) * u64::from(operator.dim),
+    }
+}
+
+fn reference<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
+    let stride = dispatch.params::<Params>().stride as usize;
+    let dim = dispatch.specialization[1] as usize;
+    let z = memory.read::<T>(dispatch.slice("z"));
+    let a = memory.read::<T>(dispatch.slice("a"));
+    let mut y = memory.write::<T>(dispatch.slice("y"));
+    for (z, y) in z.chunks(stride).zip(y.chunks_mut(stride)) {
+        y.copy_from_slice(&plain_product(&z[..dim], &a, stride));
+    }
+}
+
+/// Multiply-adds below which a second thread costs more than it brings.
+const WORTH_A_THREAD: usize = 1 << 18;
+
+/// Threads share the columns.
+fn host<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
+    let stride = dispatch.params::<Params>().stride as usize;
+    let dim = dispatch.specialization[1] as usize;
+    let z = memory.read::<T>(dispatch.slice("z"));
+    let a = memory.read::<T>(dispatch.slice("a"));
+    let mut y = memory.write::<T>(dispatch.slice("y"));
+    let threads = (dim * dim / WORTH_A_THREAD).clamp(1, rayon::current_num_threads());
+    let width = stride.div_ceil(threads).next_multiple_of(64);
+    let columns = |(block, y): (usize, &mut [T])| {
+        pulp::Arch::new().dispatch(|| product(&z[..dim], &a, stride, block * width, y));
+    };
+    match threads {
+        1 => columns((0, &mut y)),
+        _ => y.par_chunks_mut(width).enumerate().for_each(columns),
+    }
+}
+
+/// Threads share the trajectories; eight rows of A serve all of a thread's.
+fn batch_host<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
+    let Params { stride, rows } = dispatch.params();
+    let (stride, rows) = (stride as usize, rows as usize);
+    let dim = dispatch.specialization[1] as usize;
+    let z = memory.read::<T>(dispatch.slice("z"));
+    let a = memory.read::<T>(dispatch.slice("a"));
+    let mut y = memory.write::<T>(dispatch.slice("y"));
+    let share = rows.div_ceil(rayon::current_num_threads());
+    y[..rows * stride].par_chunks_mut(share * stride).zip(z.par_chunks(share * stride)).for_each(|(y, z)| {
+        pulp::Arch::new().dispatch(|| batch_product(z, &a, dim, stride, y));
+    });
+}
+
+#[inline(always)]
+fn batch_product<T: Real>(z: &[T], a: &[T], dim: usize, stride: usize, y: &mut [T]) {
+    y.fill(T::ZERO);
+    for first in (0..dim).step_by(4) {
+        let here = 4.min(dim - first);
+        let row = |i: usize| &a[(first + i.min(here - 1)) * stride..][..stride];
+        let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
+        for (z, y) in z.chunks_exact(stride).zip(y.chunks_exact_mut(stride)) {
+            // Rows behind the last count nothing.
+            let z: [T; 4] = std::array::from_fn(|i| if i < here { z[first + i] } else { T::ZERO });
+            for j in 0..stride {
+                y[j] = z[3].fused(r3[j], z[2].fused(r2[j], z[1].fused(r1[j], z[0].fused(r0[j], y[j]))));
+            }
+        }
+    }
+}

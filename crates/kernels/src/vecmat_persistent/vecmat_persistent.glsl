@@ -1,0 +1,122 @@
+// Many steps z = z · A in one dispatch, A in registers, z handed from workgroup to workgroup as bare words. Define LANES_K and
+// VALUES_K first.
+//
+// A workgroup owns COLUMNS columns; its subgroup w owns the rows of A from w * SLICE on, SLICE = LANES_K * VALUES_K. A lane holds
+// VALUES_K rows by 4 columns. z travels in a ring of 4 slots: a word that holds ABSENT (a NaN that no arithmetic makes) is not
+// there yet, so a word is its own flag: no counters, fences or tags, and a 32-bit word is whole by itself. Whoever writes a word
+// of slot t+1 puts ABSENT into its word of slot t-1, which everyone has consumed: this workgroup has received all of z[t], which
+// the others made from z[t-1]. Polls are bounded: when one runs out, 'status' is set, nobody waits any more, and the run ends with
+// values that the host discards.
+#extension GL_KHR_shader_subgroup_shuffle : require
+#pragma use_vulkan_memory_model
+
+layout(constant_id = 1) const uint DIM = 32;
+layout(constant_id = 2) const uint SUBGROUP = 32;
+layout(constant_id = 3) const uint SUBGROUPS = 1; // of a workgroup; local_size_x = SUBGROUP * SUBGROUPS
+
+layout(buffer_reference, std430, buffer_reference_align = 4) volatile devicecoherent buffer SharedWords { uint at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) volatile devicecoherent buffer SharedWords4 { uvec4 at[]; };
+
+layout(push_constant, std430) uniform Push {
+  Words control;        // [1] = steps
+  Floats a;             // (DIM, stride)
+  SharedWords4 slots;   // (4, PADDED)
+  MutableFloats z;      // (DIM): after the last step
+  MutableFloats before; // (DIM): before the last step
+  MutableWords status;  // [0] = 1 once a word did not come
+  uint stride;
+  uint patience;        // polls before a word is given up
+};
+
+const uint ABSENT = 0xffffffffu;
+const uint SLICE = LANES_K * VALUES_K;
+const uint PADDED = SLICE * SUBGROUPS;
+const uint COLUMNS = 4 * (SUBGROUP / LANES_K);
+
+shared float partial[2 * SUBGROUPS * COLUMNS]; // two copies, by the step's parity: one barrier a step is enough
+
+void main() {
+  const uint lane = gl_SubgroupInvocationID, w = gl_SubgroupID;
+  const uint lane_k = lane % LANES_K, lane_c = lane / LANES_K;
+  const uint first_column = gl_WorkGroupID.x * COLUMNS;
+  const uint steps = control.at[1];
+  float held[VALUES_K * 4];
+  [[unroll]] for (uint k = 0; k < VALUES_K; ++k) {
+    uint row = w * SLICE + (k / 4 * LANES_K + lane_k) * 4 + k % 4;
+    [[unroll]] for (uint c = 0; c < 4; ++c) {
+      uint column = first_column + lane_c * 4 + c;
+      held[k * 4 + c] = row < DIM && column < DIM ? a.at[row * stride + column] : 0.0;
+    }
+  }
+  // The column whose sum this lane is left with below, and whether it is the one that hands it on.
+  const uint column = lane_c * 4 + ((lane & 1) != 0 ? 2 : 0) + ((lane & 2) != 0 ? 1 : 0);
+  const bool hands_on = LANES_K < 8 || (lane & 4) == 0;
+  uint patience_left = patience;
+  SharedWords words = SharedWords(slots);
+  for (uint t = 0; t < steps; ++t) {
+    // Exactly the words that this lane multiplies; each lane leaves the loop by itself.
+    float values[VALUES_K];
+    const uint from = ((t & 3) * PADDED + w * SLICE) / 4 + lane_k;
+    uint polls = 0;
+    bool complete;
+    do {
+      complete = true;
+      [[unroll]] for (uint j = 0; j < VALUES_K / 4; ++j) {
+        uvec4 q = slots.at[from + j * LANES_K];
+        complete = complete && q.x != ABSENT && q.y != ABSENT && q.z != ABSENT && q.w != ABSENT;
+        values[4 * j] = uintBitsToFloat(q.x);
+        values[4 * j + 1] = uintBitsToFloat(q.y);
+        values[4 * j + 2] = uintBitsToFloat(q.z);
+        values[4 * j + 3] = uintBitsToFloat(q.w);
+      }
+    } while (!complete && ++polls < patience_left);
+    if (!complete) {
+      patience_left = 1;
+      status.at[0] = 1;
+    }
+    float sums[4];
+    [[unroll]] for (uint c = 0; c < 4; ++c) {
+      sums[c] = values[0] * held[c];
+      [[unroll]] for (uint k = 1; k < VALUES_K; ++k) sums[c] = fma(values[k], held[k * 4 + c], sums[c]);
+    }
+    // The lanes that share columns halve what they hold: 4 sums, then 2, then 1.
+    const bool second = (lane & 1) != 0, odd = (lane & 2) != 0;
+    float low = (second ? sums[2] : sums[0]) + subgroupShuffleXor(second ? sums[0] : sums[2], 1);
+    float high = (second ? sums[3] : sums[1]) + subgroupShuffleXor(second ? sums[1] : sums[3], 1);
+    float sum = (odd ? high : low) + subgroupShuffleXor(odd ? low : high, 2);
+#if LANES_K >= 8
+    sum += subgroupShuffleXor(sum, 4);
+#endif
+    const uint copy = (t & 1) * SUBGROUPS * COLUMNS;
+    if (hands_on) partial[copy + w * COLUMNS + column] = sum;
+    barrier();
+    // Subgroup 0 adds the subgroups' sums and publishes; the others are already polling for the next step.
+    if (w == 0) {
+      const uint sharing = SUBGROUP / COLUMNS; // lanes that add for one column
+      float total = 0.0, other = 0.0;
+      [[unroll]] for (uint i = 0; i < (SUBGROUPS + sharing - 1) / sharing; ++i) {
+        uint ww = i * sharing + lane / COLUMNS;
+        float part = ww < SUBGROUPS ? partial[copy + ww * COLUMNS + lane % COLUMNS] : 0.0;
+        if ((i & 1) == 0) total += part; else other += part;
+      }
+      total += other;
+#if LANES_K >= 8
+      total += subgroupShuffleXor(total, COLUMNS);
+#endif
+      uint own = first_column + lane;
+      if (lane < COLUMNS && own < PADDED) {
+        uint bits = floatBitsToUint(total);
+        words.at[((t + 1) & 3) * PADDED + own] = bits == ABSENT ? 0x7fc00000u : bits;
+        words.at[((t + 3) & 3) * PADDED + own] = ABSENT;
+        if (own < DIM) {
+          if (t + 2 == steps) before.at[own] = total;
+          if (t + 1 == steps) {
+            // z is still what the run began with.
+            if (steps == 1) before.at[own] = z.at[own];
+            z.at[own] = total;
+          }
+        }
+      }
+    }
+  }
+}
