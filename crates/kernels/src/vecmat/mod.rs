@@ -42,6 +42,7 @@ static BATCH_F64: Kernel = Kernel {
 struct Params {
     stride: u32,
     rows: u32,
+    dim: u32,
 }
 
 crate::bindings! {
@@ -72,9 +73,9 @@ pub fn dispatch(operator: Operator, rows: u32, bindings: Bindings) -> Dispatch {
     let row_tiles = if rows == 1 { 1 } else { rows.div_ceil(TILE) };
     Dispatch {
         kernel,
-        specialization: vec![LOCAL_SIZE, operator.dim],
+        specialization: vec![LOCAL_SIZE],
         bindings: bindings.list(),
-        params: bytemuck::bytes_of(&Params { stride, rows }).to_vec(),
+        params: bytemuck::bytes_of(&Params { stride, rows, dim: operator.dim }).to_vec(),
         grid: Grid::Groups([stride.div_ceil(TILE), row_tiles, 1]),
         cost: cost(operator, rows),
     }
@@ -90,8 +91,8 @@ pub(crate) fn cost(operator: Operator, rows: u32) -> Cost {
 }
 
 fn reference<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
-    let stride = dispatch.params::<Params>().stride as usize;
-    let dim = dispatch.specialization[1] as usize;
+    let Params { stride, dim, .. } = dispatch.params();
+    let (stride, dim) = (stride as usize, dim as usize);
     let z = memory.read::<T>(dispatch.slice("z"));
     let a = memory.read::<T>(dispatch.slice("a"));
     let mut y = memory.write::<T>(dispatch.slice("y"));
@@ -105,8 +106,8 @@ const WORTH_A_THREAD: usize = 1 << 18;
 
 /// Threads share the columns.
 fn host<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
-    let stride = dispatch.params::<Params>().stride as usize;
-    let dim = dispatch.specialization[1] as usize;
+    let Params { stride, dim, .. } = dispatch.params();
+    let (stride, dim) = (stride as usize, dim as usize);
     let z = memory.read::<T>(dispatch.slice("z"));
     let a = memory.read::<T>(dispatch.slice("a"));
     let mut y = memory.write::<T>(dispatch.slice("y"));
@@ -123,9 +124,8 @@ fn host<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
 
 /// Threads share the trajectories; eight rows of A serve all of a thread's.
 fn batch_host<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
-    let Params { stride, rows } = dispatch.params();
-    let (stride, rows) = (stride as usize, rows as usize);
-    let dim = dispatch.specialization[1] as usize;
+    let Params { stride, rows, dim } = dispatch.params();
+    let [stride, rows, dim] = [stride, rows, dim].map(|count| count as usize);
     let z = memory.read::<T>(dispatch.slice("z"));
     let a = memory.read::<T>(dispatch.slice("a"));
     let mut y = memory.write::<T>(dispatch.slice("y"));

@@ -31,20 +31,20 @@ fn check(real: RealType, dim: u32, rows: u32) {
 
 #[test]
 fn sizes_that_divide_nothing() {
-    for dim in [1, 3, 7, 31, 33, 65, 127, 257, 654] {
+    for dim in [1, 7, 33, 127, 654] {
         check(RealType::F32, dim, 1);
     }
-    for dim in [1, 30, 129] {
+    for dim in [30, 129] {
         check(RealType::F64, dim, 1);
     }
 }
 
 #[test]
 fn batches_share_the_operator() {
-    for (dim, rows) in [(1, 2), (5, 3), (33, 31), (64, 32), (100, 65)] {
+    for (dim, rows) in [(5, 3), (33, 31), (100, 65)] {
         check(RealType::F32, dim, rows);
     }
-    for (dim, rows) in [(3, 2), (45, 33)] {
+    for (dim, rows) in [(45, 33)] {
         check(RealType::F64, dim, rows);
     }
 }

@@ -1,14 +1,13 @@
 // Y = Z · A for a batch of trajectories that share A: a tiled product, 32 trajectories by 32 columns a workgroup.
 // Four groups of 64 invocations take every fourth row of a staged tile and hold 4 x 4 sums each; at the end the groups' sums
 // are added. Columns of padding are zeros in A, so Y's padding becomes zero.
-layout(constant_id = 1) const uint DIM = 32;
-
 layout(push_constant, std430) uniform Push {
   Reals z;        // (rows, stride)
-  Reals a;        // (DIM, stride)
+  Reals a;        // (dim, stride)
   MutableReals y; // (rows, stride)
   uint stride;
   uint rows;      // trajectories
+  uint dim;
 };
 
 const uint TILE = 32;
@@ -24,31 +23,28 @@ void main() {
   uint down = gl_LocalInvocationIndex % 64 / 8 * 4, across = gl_LocalInvocationIndex % 8 * 4;
   REAL sums[4][4];
   [[unroll]] for (uint r = 0; r < 4; ++r) [[unroll]] for (uint c = 0; c < 4; ++c) sums[r][c] = REAL(0);
-  for (uint begin = 0; begin < DIM; begin += DEPTH) {
+  for (uint begin = 0; begin < dim; begin += DEPTH) {
     for (uint at = gl_LocalInvocationIndex; at < DEPTH * TILE; at += gl_WorkGroupSize.x) {
       uint row = first_row + at / DEPTH, i = begin + at % DEPTH;
-      z_tile[at % DEPTH][at / DEPTH] = row < rows && i < DIM ? z.at[row * stride + i] : REAL(0);
+      z_tile[at % DEPTH][at / DEPTH] = row < rows && i < dim ? z.at[row * stride + i] : REAL(0);
       uint k = begin + at / TILE, column = first_column + at % TILE;
-      a_tile[at / TILE][at % TILE] = k < DIM && column < stride ? a.at[k * stride + column] : REAL(0);
+      a_tile[at / TILE][at % TILE] = k < dim && column < stride ? a.at[k * stride + column] : REAL(0);
     }
     barrier();
-    [[unroll]] for (uint k = 0; k < DEPTH; k += GROUPS) {
+    for (uint k = group; k < DEPTH; k += GROUPS) {
       REAL left[4], right[4];
-      [[unroll]] for (uint r = 0; r < 4; ++r) left[r] = z_tile[k + group][down + r];
-      [[unroll]] for (uint c = 0; c < 4; ++c) right[c] = a_tile[k + group][across + c];
+      [[unroll]] for (uint r = 0; r < 4; ++r) left[r] = z_tile[k][down + r];
+      [[unroll]] for (uint c = 0; c < 4; ++c) right[c] = a_tile[k][across + c];
       [[unroll]] for (uint r = 0; r < 4; ++r)
         [[unroll]] for (uint c = 0; c < 4; ++c) sums[r][c] += left[r] * right[c];
     }
     barrier();
   }
   for (uint adding = 1; adding < GROUPS; ++adding) {
-    [[unroll]] for (uint r = 0; r < 4; ++r)
-      [[unroll]] for (uint c = 0; c < 4; ++c)
-        if (group == adding) others[(down + r) * TILE + across + c] = sums[r][c];
-    barrier();
-    [[unroll]] for (uint r = 0; r < 4; ++r)
-      [[unroll]] for (uint c = 0; c < 4; ++c)
-        if (group == 0) sums[r][c] += others[(down + r) * TILE + across + c];
+    [[unroll]] for (uint r = 0; r < 4; ++r) [[unroll]] for (uint c = 0; c < 4; ++c) {
+      uint at = (down + r) * TILE + across + c;
+      if (group == adding) others[at] = adding == 1 ? sums[r][c] : others[at] + sums[r][c];
+    }
     barrier();
   }
   if (group > 0) return;
@@ -56,7 +52,8 @@ void main() {
     uint row = first_row + down + r;
     [[unroll]] for (uint c = 0; c < 4; ++c) {
       uint column = first_column + across + c;
-      if (row < rows && column < stride) y.at[row * stride + column] = sums[r][c];
+      if (row < rows && column < stride)
+        y.at[row * stride + column] = sums[r][c] + others[(down + r) * TILE + across + c];
     }
   }
 }
