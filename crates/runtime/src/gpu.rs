@@ -1,5 +1,6 @@
 //! A program on a Vulkan device: buffers by kind, plans recorded once with exact barriers, replays.
 
+use crate::marks::Marks;
 use crate::{Error, SessionOptions};
 use resident_kernels::handover::NOT_READY;
 use resident_kernels::{Dispatch, Slice};
@@ -20,6 +21,8 @@ pub(crate) struct GpuBuilder {
     recordings: Vec<Option<Recording>>,
     /// Whether every plan is also recorded with timestamps.
     profile: bool,
+    /// Whether submissions are timed.
+    time_submissions: bool,
 }
 
 impl GpuBuilder {
@@ -29,7 +32,7 @@ impl GpuBuilder {
         ledger: &Arc<Ledger>,
         options: SessionOptions,
     ) -> Result<Self, Error> {
-        let SessionOptions { pipeline_cache_dir, validation, profile } = options;
+        let SessionOptions { pipeline_cache_dir, validation, profile, time_submissions } = options;
         let options = Options { pipeline_cache_dir, validation, ..Options::default() };
         let device = Device::open(info, ledger.clone(), options)?;
         let mut buffers = Vec::with_capacity(program.buffers.len());
@@ -56,7 +59,7 @@ impl GpuBuilder {
             .then(|| device.allocate("activations", arena_bytes, Memory::Device))
             .transpose()?;
         let recordings = program.plans.iter().map(|_| None).collect();
-        Ok(Self { device, buffers, arena, recordings, profile })
+        Ok(Self { device, buffers, arena, recordings, profile, time_submissions })
     }
 
     pub(crate) fn device(&self) -> &Device {
@@ -110,6 +113,13 @@ impl GpuBuilder {
         Ok(self.recordings[plan.0].insert(recording).clone())
     }
 
+    pub(crate) fn peek(&self, from: Slice, class: &str) -> Result<Vec<u8>, Error> {
+        let buffer = self.buffers[from.buffer.0 as usize].as_ref().expect("activations are not read back");
+        let mut bytes = vec![0; from.bytes as usize];
+        self.device.readback(buffer, from.offset_bytes, &mut bytes, class)?;
+        Ok(bytes)
+    }
+
     pub(crate) fn seal(
         mut self,
         program: &Program,
@@ -129,8 +139,9 @@ impl GpuBuilder {
             Ok((*slice, self.device.declare_readback(buffer, slice.offset_bytes, slice.bytes, class)?))
         });
         let readbacks = declared.collect::<Result<Vec<_>, Error>>()?;
+        let marks = self.time_submissions.then(|| Marks::new(&self.device)).transpose()?;
         self.device.seal()?;
-        Ok(GpuExecutor { device: self.device, buffers: self.buffers, recordings, timed, readbacks })
+        Ok(GpuExecutor { device: self.device, buffers: self.buffers, recordings, timed, marks, readbacks })
     }
 
     fn record(
@@ -224,6 +235,8 @@ pub(crate) struct GpuExecutor {
     recordings: Vec<Recording>,
     /// The same with timestamps, where the session may be profiled.
     timed: Vec<(Recording, TimestampPool)>,
+    /// Where submissions are timed.
+    marks: Option<Marks>,
     readbacks: Vec<(Slice, Readback)>,
 }
 
@@ -236,9 +249,22 @@ impl GpuExecutor {
         self.buffer(to).write(to.offset_bytes, bytes, class);
     }
 
-    pub(crate) fn submit(&self, plans: &[PlanId]) -> Result<Ticket, Error> {
+    pub(crate) fn submit(&mut self, plans: &[PlanId]) -> Result<Ticket, Error> {
         let recordings: Vec<&Recording> = plans.iter().map(|plan| &self.recordings[plan.0]).collect();
-        Ok(self.device.submit(&recordings)?)
+        match &mut self.marks {
+            Some(marks) => marks.submit(&self.device, &recordings),
+            None => Ok(self.device.submit(&recordings)?),
+        }
+    }
+
+    /// How long a finished submission took on the device, where submissions are timed and this one is remembered.
+    pub(crate) fn submission_nanoseconds(&self, ticket: Ticket) -> Result<Option<u64>, Error> {
+        self.marks.as_ref().map_or(Ok(None), |marks| marks.nanoseconds(&self.device, ticket))
+    }
+
+    /// Whether a buffer lies in the device's own memory, out of the host's sight where there is such memory.
+    pub(crate) fn is_device_local(&self, slice: Slice) -> bool {
+        self.buffer(slice).memory() == Memory::Device
     }
 
     /// Nanoseconds of each step of one replay.
@@ -296,8 +322,9 @@ mod tests {
         plan.dispatch("read", stream_read::dispatch(values, sums, 64));
         let plan = plan.finish();
         let builder = GpuBuilder::new(best, &program, &Arc::new(Ledger::new()), SessionOptions::default());
-        let executor = builder.expect("builder").seal(&program, &[]).expect("seal");
-        executor.wait(executor.submit(&[plan]).expect("submit")).expect("wait");
+        let mut executor = builder.expect("builder").seal(&program, &[]).expect("seal");
+        let ticket = executor.submit(&[plan]).expect("submit");
+        executor.wait(ticket).expect("wait");
         let used = executor.device.memory_use(Memory::Device).buffer_bytes;
         assert!(used >= sums.bytes + values.bytes, "{used} bytes are left");
     }

@@ -8,6 +8,7 @@ mod choice;
 mod cpu;
 mod error;
 mod gpu;
+mod marks;
 mod session;
 
 pub use bandwidth::read_bandwidth;

@@ -8,6 +8,7 @@ use resident_ledger::Ledger;
 use resident_plan::{BufferKind, PlanId, Program};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Work handed to the device; [`Session::wait`] waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct SessionOptions {
     pub validation: bool,
     /// Also records every plan with a timestamp after each step, for [`Session::profile`].
     pub profile: bool,
+    /// Puts a timestamp at both ends of every submission, for [`Session::submission_time`].
+    pub time_submissions: bool,
 }
 
 /// How long one step of a profiled replay took.
@@ -144,6 +147,17 @@ impl SessionBuilder {
         }
     }
 
+    /// The bytes of a slice before the seal, counted under `class`.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn peek(&mut self, from: Slice, class: &'static str) -> Result<Vec<u8>, Error> {
+        match &mut self.executor {
+            Builder::Gpu(gpu) => gpu.peek(from, class),
+            Builder::Cpu(cpu) => Ok(cpu.memory().read::<u8>(from).to_vec()),
+        }
+    }
+
     /// Compiles and records every plan, prepares the readback of `readbacks` (name the class of each), and seals:
     /// from here on nothing is allocated, compiled or recorded.
     ///
@@ -158,7 +172,7 @@ impl SessionBuilder {
                 Executor::Cpu(cpu)
             }
         };
-        Ok(Session { program, ledger, executor })
+        Ok(Session { program, ledger, executor, host_time: Duration::ZERO })
     }
 }
 
@@ -167,6 +181,8 @@ pub struct Session {
     program: Arc<Program>,
     ledger: Arc<Ledger>,
     executor: Executor,
+    /// What the CPU device's last submission took.
+    host_time: Duration,
 }
 
 enum Executor {
@@ -205,10 +221,31 @@ impl Session {
         match &mut self.executor {
             Executor::Gpu(gpu) => Ok(Ticket(Some(gpu.submit(plans)?))),
             Executor::Cpu(cpu) => {
+                let start = Instant::now();
                 plans.iter().for_each(|plan| cpu.run(self.program.plan_of(*plan)));
+                self.host_time = start.elapsed();
                 Ok(Ticket(None))
             }
         }
+    }
+
+    /// How long a finished submission kept the device busy; of the CPU device always the last one's. None where submissions are not
+    /// timed ([`SessionOptions::time_submissions`]), or for one that is several behind.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn submission_time(&self, ticket: Ticket) -> Result<Option<Duration>, Error> {
+        match (&self.executor, ticket.0) {
+            (Executor::Gpu(gpu), Some(ticket)) => {
+                Ok(gpu.submission_nanoseconds(ticket)?.map(Duration::from_nanos))
+            }
+            _ => Ok(Some(self.host_time)),
+        }
+    }
+
+    /// Whether a buffer lies in a GPU's own memory. False on the CPU device.
+    pub fn is_device_local(&self, slice: Slice) -> bool {
+        matches!(&self.executor, Executor::Gpu(gpu) if gpu.is_device_local(slice))
     }
 
     /// Replays a plan once with a timestamp after each step. Slower than a replay without: timestamps drain the queue.

@@ -232,6 +232,11 @@ impl Device {
         pool.read()
     }
 
+    /// Nanoseconds from slot 0 of one pool to slot 0 of another, each written by a finished submission.
+    pub fn nanoseconds_between(&self, first: &TimestampPool, last: &TimestampPool) -> Result<u64, Error> {
+        first.until(last)
+    }
+
     /// Submits recordings in order, as one submission. The same one may appear many times.
     ///
     /// # Panics

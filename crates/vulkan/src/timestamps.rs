@@ -46,6 +46,16 @@ impl TimestampPool {
 
     /// Nanoseconds from slot 0 to each slot. Every slot must have been written, slot 0 first, by a finished submission.
     pub(crate) fn read(&self) -> Result<Vec<u64>, Error> {
+        Ok(self.since_first(&self.ticks()?))
+    }
+
+    /// Nanoseconds from slot 0 of this pool to slot 0 of a later one.
+    pub(crate) fn until(&self, later: &TimestampPool) -> Result<u64, Error> {
+        let (first, last) = (self.ticks()?[0], later.ticks()?[0]);
+        Ok(self.since_first(&[first, last])[1])
+    }
+
+    fn ticks(&self) -> Result<Vec<u64>, Error> {
         let pool = &*self.0;
         let refuse = |reason: &str| Error::Timestamps { name: pool.name.clone(), reason: reason.to_owned() };
         let last = Ticket(pool.last.load(Ordering::Acquire));
@@ -65,8 +75,12 @@ impl TimestampPool {
             result => pool.logical.fail(format!("reading timestamps {}", pool.name), result),
         })?;
         pool.logical.ledger.readback("timestamps", 8 * u64::from(pool.count));
-        let limits = &pool.logical.info.limits;
-        Ok(since_first(&ticks, limits.timestamp_valid_bits, limits.timestamp_period_ns))
+        Ok(ticks)
+    }
+
+    fn since_first(&self, ticks: &[u64]) -> Vec<u64> {
+        let limits = &self.0.logical.info.limits;
+        since_first(ticks, limits.timestamp_valid_bits, limits.timestamp_period_ns)
     }
 }
 

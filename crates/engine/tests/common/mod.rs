@@ -35,7 +35,7 @@ pub(crate) fn load_with(model: &OpenModel, choice: &Choice, options: EngineOptio
     let session = SessionOptions {
         pipeline_cache_dir: Some(cache),
         validation: validation_available(),
-        profile: false,
+        ..SessionOptions::default()
     };
     let options = EngineOptions { session, ..options };
     Engine::load(model, choice, options, &mut |_, _| {}).unwrap_or_else(|e| panic!("{}: {e}", model.name()))

@@ -4,8 +4,9 @@
 #[cfg(test)]
 mod tests;
 
+use crate::handover::NOT_READY;
 use crate::vecmat_chain::{next_segment, segment_mask};
-use crate::vecmat_persistent::{ABSENT, SLOTS, Shape};
+use crate::vecmat_persistent::{SLOTS, Shape};
 use crate::{Cost, Dispatch, Grid, HostMemory, Kernel, LOCAL_SIZE};
 use bytemuck::{Pod, Zeroable};
 
@@ -65,7 +66,7 @@ fn reference(dispatch: &Dispatch, memory: &HostMemory) {
             slots[(slot * padded + i) as usize] = match slot {
                 0 if i < dim => z[i as usize],
                 0 => 0,
-                _ if i < written => ABSENT,
+                _ if i < written => NOT_READY,
                 _ => 0,
             };
         }

@@ -18,7 +18,7 @@ fn the_ring_begins_with_z_and_what_nobody_writes_is_zero() {
         case.check_bits(&call);
         assert_eq!(case.reference_words(&call, bindings.control), [4, 11]);
         let slots = case.reference_words(&call, bindings.slots);
-        let absent = slots.iter().filter(|word| **word == ABSENT).count();
+        let absent = slots.iter().filter(|word| **word == NOT_READY).count();
         assert_eq!(absent, 3 * shape.written as usize);
         assert_eq!(slots[..dim as usize], case.reference_words(&call, z));
     }

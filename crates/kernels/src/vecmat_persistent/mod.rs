@@ -32,8 +32,6 @@ static L8_K8: Kernel = Kernel {
     reference: run,
 };
 
-/// What a word of the ring holds before it is written.
-pub const ABSENT: u32 = u32::MAX;
 /// Slots of the ring.
 pub const SLOTS: u32 = 4;
 

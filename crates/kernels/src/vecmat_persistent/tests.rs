@@ -1,4 +1,5 @@
 use super::*;
+use crate::handover::NOT_READY;
 use crate::persistent_begin;
 use crate::testing::{self, Case};
 
@@ -72,7 +73,7 @@ fn a_word_that_does_not_come_is_reported() {
     let bindings = Bindings {
         control: case.words(&[1, 3]),
         a: case.values(&[0.0f32; 16]),
-        slots: case.words(&vec![ABSENT; shape.ring_bytes() as usize / 4]),
+        slots: case.words(&vec![NOT_READY; shape.ring_bytes() as usize / 4]),
         z: case.values(&[1.0f32; 4]),
         before: case.values(&[0.0f32; 4]),
         status: case.words(&[0]),

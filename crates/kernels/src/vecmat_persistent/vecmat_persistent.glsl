@@ -2,9 +2,9 @@
 // VALUES_K first.
 //
 // A workgroup owns COLUMNS columns; its subgroup w owns the rows of A from w * SLICE on, SLICE = LANES_K * VALUES_K. A lane holds
-// VALUES_K rows by 4 columns. z travels in a ring of 4 slots: a word that holds ABSENT (a NaN that no arithmetic makes) is not
+// VALUES_K rows by 4 columns. z travels in a ring of 4 slots: a word that holds NOT_READY (a NaN that no arithmetic makes) is not
 // there yet, so a word is its own flag: no counters, fences or tags, and a 32-bit word is whole by itself. Whoever writes a word
-// of slot t+1 puts ABSENT into its word of slot t-1, which everyone has consumed: this workgroup has received all of z[t], which
+// of slot t+1 puts NOT_READY into its word of slot t-1, which everyone has consumed: this workgroup has received all of z[t], which
 // the others made from z[t-1]. Polls are bounded: when one runs out, 'status' is set, nobody waits any more, and the run ends with
 // values that the host discards.
 #extension GL_KHR_shader_subgroup_shuffle : require
@@ -28,7 +28,7 @@ layout(push_constant, std430) uniform Push {
   uint patience;        // polls before a word is given up
 };
 
-const uint ABSENT = 0xffffffffu;
+const uint NOT_READY = 0xffffffffu;
 const uint SLICE = LANES_K * VALUES_K;
 const uint PADDED = SLICE * SUBGROUPS;
 const uint COLUMNS = 4 * (SUBGROUP / LANES_K);
@@ -63,7 +63,7 @@ void main() {
       complete = true;
       [[unroll]] for (uint j = 0; j < VALUES_K / 4; ++j) {
         uvec4 q = slots.at[from + j * LANES_K];
-        complete = complete && q.x != ABSENT && q.y != ABSENT && q.z != ABSENT && q.w != ABSENT;
+        complete = complete && q.x != NOT_READY && q.y != NOT_READY && q.z != NOT_READY && q.w != NOT_READY;
         values[4 * j] = uintBitsToFloat(q.x);
         values[4 * j + 1] = uintBitsToFloat(q.y);
         values[4 * j + 2] = uintBitsToFloat(q.z);
@@ -106,8 +106,8 @@ void main() {
       uint own = first_column + lane;
       if (lane < COLUMNS && own < PADDED) {
         uint bits = floatBitsToUint(total);
-        words.at[((t + 1) & 3) * PADDED + own] = bits == ABSENT ? 0x7fc00000u : bits;
-        words.at[((t + 3) & 3) * PADDED + own] = ABSENT;
+        words.at[((t + 1) & 3) * PADDED + own] = bits == NOT_READY ? 0x7fc00000u : bits;
+        words.at[((t + 3) & 3) * PADDED + own] = NOT_READY;
         if (own < DIM) {
           if (t + 2 == steps) before.at[own] = total;
           if (t + 1 == steps) {
