@@ -28,6 +28,9 @@ pub(crate) struct ModelArgs {
     /// passes the self-test) [default: the faster one that works here]
     #[arg(long, value_name = "HOW")]
     executor: Option<ExecutorName>,
+    /// Do not measure (at most 2 s, once for a device, driver and shape) which workgroups decode is fastest with
+    #[arg(long)]
+    no_autotune: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -76,6 +79,7 @@ impl ModelArgs {
                 CacheType::F32 => KvType::F32,
             };
         }
+        options.autotune = !self.no_autotune;
         options.executor = self.executor.map(|executor| match executor {
             ExecutorName::Barriers => Executor::Barriers,
             ExecutorName::Handover => Executor::Handover,

@@ -2,6 +2,7 @@
 
 use crate::executor::{self, ChosenExecutor};
 use crate::open::Source;
+use crate::tuning::Tuning;
 use crate::{EngineError, OpenModel};
 use resident_kernels::rope_kv::KvType;
 use resident_kernels::step::{NO_SEQUENCE, Row, SequenceParams, SlotHeader};
@@ -10,7 +11,7 @@ use resident_ledger::{Ledger, class};
 use resident_models::checkpoint::DecoderConfig;
 use resident_models::{Executor, Handles, Model, Shape, SinkError, StepBuffers, WeightSink};
 use resident_plan::{BufferKind, PlanId};
-use resident_runtime::{Choice, DeviceInfo, Session, SessionBuilder, SessionOptions, Target, Ticket};
+use resident_runtime::{Choice, DeviceInfo, Kind, Session, SessionBuilder, SessionOptions, Target, Ticket};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ pub struct EngineOptions {
     pub kv_type: KvType,
     /// How decode's steps wait for each other; `None` is the faster way of those that work here.
     pub executor: Option<Executor>,
+    /// Whether the workgroups of decode are measured on a hardware GPU for which that has not been done yet.
+    pub autotune: bool,
     /// How the device is opened.
     pub session: SessionOptions,
 }
@@ -47,6 +50,7 @@ impl EngineOptions {
             activations: Activations::Auto,
             kv_type: KvType::F16,
             executor: None,
+            autotune: true,
             session: SessionOptions::default(),
         }
     }
@@ -168,7 +172,8 @@ impl Engine {
         options: EngineOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, EngineError> {
-        let EngineOptions { context, score, activations, kv_type, executor: wanted, session } = options;
+        let EngineOptions { context, score, activations, kv_type, executor: wanted, autotune, session } =
+            options;
         let (max_buffer_bytes, device) = match &choice.target {
             Target::Vulkan(info) => {
                 (info.limits.max_memory_allocation_bytes.min(MAX_BUFFER_BYTES), traits_of(info))
@@ -190,8 +195,12 @@ impl Engine {
             Source::Checkpoint(checkpoint) => Model::build(checkpoint, shape)?,
             Source::Synthetic(spec) => Model::synthetic(spec, shape)?,
         };
-        let program = std::mem::take(&mut built.program);
+        let mut program = std::mem::take(&mut built.program);
         let ledger = Arc::new(Ledger::new());
+        if let (Target::Vulkan(info), Kind::Gpu, true) = (&choice.target, choice.kind(), autotune) {
+            let plans: Vec<PlanId> = built.handles.decode.iter().map(|(_, plan)| *plan).collect();
+            Tuning::of(info, &program, &plans, &ledger, &session)?.apply(&mut program);
+        }
         let mut builder = SessionBuilder::new(&choice.target, program, ledger, session)?;
         let weight_bytes = built.weight_bytes();
         built.load(&mut Loading(&mut builder), &mut |done| progress(done, weight_bytes))?;

@@ -16,6 +16,7 @@ mod open;
 mod sampling;
 mod score;
 pub mod tokenizer;
+mod tuning;
 mod verify;
 
 pub use bench::{Phase, Series};

@@ -106,6 +106,11 @@ impl Linear {
     }
 }
 
+/// Output features of a call.
+pub(crate) fn rows_of(call: &Dispatch) -> u64 {
+    call.params::<Params>().rows.into()
+}
+
 /// The arguments of a call, seen from the host.
 struct Arguments {
     layout: WeightLayout,

@@ -9,11 +9,14 @@
 
 #[cfg(test)]
 mod tests;
+mod workgroup;
+
+pub use workgroup::{Workgroup, tunable};
 
 use crate::handover::Handover;
-use crate::linear::{Bindings, Epilogue, Linear};
+use crate::linear::{Bindings, Linear};
 use crate::weights::{WeightFormat, WeightLayout};
-use crate::{DeviceTraits, Dispatch, Grid, Kernel, LOCAL_SIZE, linear};
+use crate::{DeviceTraits, Dispatch, Grid, Kernel, linear};
 
 weight_kernels!("matvec", linear::host, linear::reference);
 
@@ -34,7 +37,7 @@ pub fn dispatch(layer: &Linear, token_rows: u32, device: DeviceTraits, bindings:
     // Two bytes a value and a scale for 32.
     let int16 = format == WeightFormat::Q8_0 && device.packed_dot_product && fits(cols * 2 + cols / 8);
     let staged = int16 || fits(cols.next_multiple_of(8) * 4);
-    let (local_size, subgroup_rows) = workgroup_of(layer, int16);
+    let Workgroup { local_size, subgroup_rows } = Workgroup::of(layer, int16);
     let [cols, epilogue] = layer.specialization();
     let norm = layer.norm_eps.is_some().into();
     // A vec4 of x is polled as a whole, once.
@@ -58,23 +61,4 @@ pub fn dispatch(layer: &Linear, token_rows: u32, device: DeviceTraits, bindings:
         grid: Grid::Subgroups { jobs: rows.div_ceil(u64::from(subgroup_rows)) as u32, y: token_rows, z: 1 },
         cost: layer.cost(token_rows),
     }
-}
-
-/// Invocations of a workgroup and output features of a subgroup. A large workgroup with many rows shares what it costs to
-/// stage a long x; a short one is staged so quickly that more workgroups are worth more; and whatever x, a card of a
-/// hundred cores wants a workgroup for each. Measured on an H200, see docs/performance.md.
-fn workgroup_of(layer: &Linear, int16: bool) -> (u32, u32) {
-    let (local_size, most) = match layer.layout.cols {
-        4096.. => (2 * LOCAL_SIZE, 4),
-        2048.. => (LOCAL_SIZE, 4),
-        _ => (LOCAL_SIZE, 2),
-    };
-    // In subgroups of 32.
-    let workgroups = |subgroup_rows: u32| layer.layout.rows / u64::from(local_size / 32 * subgroup_rows);
-    let enough = |subgroup_rows: u32| workgroups(subgroup_rows) >= if subgroup_rows == 4 { 256 } else { 128 };
-    // Gate and up of one feature must meet in one subgroup; and a single row of wider weights takes so many steps that
-    // its loads, one after the other, cost more than the additional workgroups bring.
-    let least = if layer.epilogue == Epilogue::SiluGated || !int16 { 2 } else { 1 };
-    let subgroup_rows = [4, 2, 1].into_iter().find(|n| *n <= most && enough(*n)).unwrap_or(least).max(least);
-    (local_size, subgroup_rows)
 }

@@ -76,6 +76,20 @@ fn every_format_at_model_shapes() {
 }
 
 #[test]
+fn every_workgroup_computes_the_same_product() {
+    for epilogue in [Epilogue::Add, Epilogue::SiluGated] {
+        let layer = LinearCase { rows: 34, cols: 1000, epilogue, ..LinearCase::default() };
+        let (case, call, y) = case_of(staged, layer);
+        let expected = case.device_words(&call, y);
+        for workgroup in Workgroup::candidates(&call) {
+            let other = workgroup.applied_to(&call);
+            assert_eq!(Workgroup::of_call(&other), workgroup);
+            assert_eq!(case.device_words(&other, y), expected, "{workgroup:?}");
+        }
+    }
+}
+
+#[test]
 fn row_shorter_than_a_subgroup() {
     for format in [WeightFormat::F32, WeightFormat::F16, WeightFormat::Bf16] {
         check(staged, LinearCase { format, rows: 5, cols: 3, tokens: 2, ..LinearCase::default() });
