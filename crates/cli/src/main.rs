@@ -42,6 +42,8 @@ enum Command {
     Verify(commands::verify::Args),
     Bench(commands::bench::Args),
     Devices(commands::devices::Args),
+    #[command(subcommand)]
+    Vorticity(commands::vorticity::Command),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => commands::verify::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
+        Command::Vorticity(command) => commands::vorticity::run(&command),
     });
     let code = outcome.unwrap_or_else(|error| {
         output::notice(&format!("resident: {}", exit::message(&error)));

@@ -5,3 +5,4 @@ pub(crate) mod devices;
 pub(crate) mod logits;
 pub(crate) mod run;
 pub(crate) mod verify;
+pub(crate) mod vorticity;

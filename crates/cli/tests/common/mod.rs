@@ -5,6 +5,7 @@
 #[path = "../../../models/tests/checkpoint/gguf_writer.rs"]
 pub(crate) mod gguf_writer;
 
+#[allow(unused_imports, reason = "each test file uses its part")]
 pub(crate) use gguf_writer::tiny_llama;
 
 use std::ffi::{OsStr, OsString};

@@ -1,7 +1,7 @@
 //! The files: states with the codec's parameters (`*_z0.npz`), operators (`*_A.npz`), sequences of vectors, atoms.
 
-use super::{Atom, Bands, Codec, CodecConfig, VorticityError, check_size};
-use crate::npz::{Compression, Npz, NpzWriter};
+use super::{Atom, Bands, Codec, CodecConfig, Decoded, VorticityError, check_size};
+use crate::npz::{Compression, Npz, NpzError, NpzWriter};
 use std::path::Path;
 
 /// The keys of a state's file that a codec is made from.
@@ -231,4 +231,100 @@ pub fn read_atoms(path: &Path) -> Result<Vec<Atom>, VorticityError> {
     let values = file.read::<f64>("atoms")?.values;
     let atoms = values.chunks_exact(5);
     Ok(atoms.map(|v| Atom { x: v[0], y: v[1], sign: v[2], gamma: v[3], radius: v[4] }).collect())
+}
+
+/// An open trajectory file: `traj` of shape (frames, N, N).
+#[derive(Debug)]
+pub struct Trajectory {
+    file: Npz,
+    /// Frames, at least one.
+    pub frames: usize,
+    /// Cells a side.
+    pub n: usize,
+    /// The flow's time step, where the file names it.
+    pub dt: Option<f64>,
+}
+
+impl Trajectory {
+    /// Opens the file; no field is read yet.
+    ///
+    /// # Errors
+    /// A broken file, no `traj`, or one of another shape.
+    pub fn open(path: &Path) -> Result<Self, VorticityError> {
+        let mut file = Npz::open(path)?;
+        let shape = file.header("traj")?.shape;
+        let (frames, n) = match shape[..] {
+            [frames @ 1..=usize::MAX, n, m] if n == m => (frames, n),
+            _ => {
+                let expected = "(frames, N, N)".to_owned();
+                return Err(file.mismatch("traj", format!("of shape {shape:?}"), expected).into());
+            }
+        };
+        check_size(n)?;
+        let dt = if file.has("dt") { Some(file.read_scalar("dt")?) } else { None };
+        Ok(Self { file, frames, n, dt })
+    }
+
+    /// Calls `visit` with the index and the values of each frame, as they are read; one is in memory at a time.
+    ///
+    /// # Errors
+    /// A broken file; the first error of `visit`.
+    pub fn read<E: From<NpzError>>(
+        &mut self,
+        visit: impl FnMut(usize, &[f64]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.file.read_parts("traj", visit)
+    }
+}
+
+/// A vector out of a file: `z` of shape (D), or a row of `z` (B, D) or of `Z` (frames, D). Without a `row` a batch gives its
+/// first and a sequence that of the step.
+///
+/// # Errors
+/// A broken file, neither key, another D, no such row.
+pub fn read_vector(
+    path: &Path,
+    row: Option<usize>,
+    step: usize,
+    dimension: usize,
+) -> Result<Vec<f64>, VorticityError> {
+    let mut file = Npz::open(path)?;
+    let key = if file.has("z") || !file.has("Z") { "z" } else { "Z" };
+    let shape = file.header(key)?.shape;
+    let (rows, found) = match shape[..] {
+        [found] => (1, found),
+        [rows, found] => (rows, found),
+        _ => (0, 0),
+    };
+    if found != dimension {
+        let expected = format!("({dimension},) or (rows, {dimension}), which the codec needs");
+        return Err(file.mismatch(key, format!("of shape {shape:?}"), expected).into());
+    }
+    let row = row.unwrap_or(if key == "Z" { step } else { 0 });
+    if row >= rows {
+        let expected = format!("more than the row {row} asked for");
+        return Err(file.mismatch(key, format!("of {rows} rows"), expected).into());
+    }
+    let values = file.read::<f64>(key)?.values;
+    Ok(values[row * dimension..][..dimension].to_vec())
+}
+
+/// Writes a decoded field as `omega`, `omega_lp` (its low modes alone) and `mask`, each (N, N), with `N` and `step`.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_field(
+    path: &Path,
+    n: usize,
+    step: u64,
+    field: &Decoded,
+    f64: bool,
+) -> Result<(), VorticityError> {
+    let mut file = NpzWriter::create(path, Compression::Stored)?;
+    write_floats(&mut file, "omega", &[n, n], &field.omega, f64)?;
+    write_floats(&mut file, "omega_lp", &[n, n], &field.low_pass, f64)?;
+    file.array("mask", &[n, n], &field.mask)?;
+    file.scalar("N", n as i64)?;
+    file.scalar("step", step)?;
+    Ok(file.finish()?)
 }

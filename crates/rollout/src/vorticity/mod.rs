@@ -11,15 +11,20 @@ mod fit;
 mod flow;
 mod picture;
 mod random;
+mod runner;
 mod structure;
 
 pub use codec::{Atom, Bands, Codec, CodecConfig, DecodeOptions, Decoded};
 pub use error::VorticityError;
-pub use files::{CodecMeta, State, read_atoms, read_operator, read_sequence, write_operator, write_sequence};
+pub use files::{
+    CodecMeta, State, Trajectory, read_atoms, read_operator, read_sequence, read_vector, write_field,
+    write_operator, write_sequence,
+};
 pub use fit::fit;
 pub use flow::{Flow, FlowConfig, initial_field};
 pub use picture::write_png;
 pub use random::{Mt19937, Pcg64};
+pub use runner::{Decoder, Encoder, Place, Precision, Simulation};
 
 /// Cells a side that the codec and the flow take.
 pub const SIZES: std::ops::RangeInclusive<usize> = 8..=4096;
