@@ -1,7 +1,7 @@
 //! The flag that names the model, and loading it with a progress bar.
 
 use crate::exit::Usage;
-use crate::{embedded, settings};
+use crate::{embedded, output, settings};
 use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -91,6 +91,7 @@ impl ModelArgs {
 /// Makes a model resident, with a progress bar on a terminal. The pipeline cache is added to the options.
 pub(crate) fn load(model: &OpenModel, choice: &Choice, mut options: EngineOptions) -> Result<Engine> {
     options.session.pipeline_cache_dir = settings::pipeline_cache_dir();
+    model.notices().iter().for_each(|line| output::notice(line));
     let bar = ProgressBar::new(0).with_style(
         ProgressStyle::with_template("loading {msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}")
             .context("progress template")?,

@@ -48,6 +48,14 @@ impl OpenModel {
         &self.name
     }
 
+    /// What of the files is left out though it is no mistake, a line each.
+    pub fn notices(&self) -> &[String] {
+        match &self.source {
+            Source::Checkpoint(checkpoint) => checkpoint.notices(),
+            Source::Synthetic(_) => &[],
+        }
+    }
+
     /// What the weights come from.
     pub(crate) fn source(&self) -> &Source {
         &self.source

@@ -210,7 +210,9 @@ mod tests {
             weight: buffer("w", layout.bytes()),
             x: buffer("x", 256),
             norm_weight: None,
+            bias: None,
             row_count: buffer("rows", 4),
+            experts: None,
             residual: None,
             y: buffer("y", 4 * 96),
         };
@@ -220,6 +222,7 @@ mod tests {
             y_stride: 96,
             norm_eps: None,
             epilogue: Epilogue::Store,
+            experts: None,
             handover: Handover::default(),
         };
         let mut plan = program.plan("decode", 1);

@@ -96,6 +96,45 @@ fn llama3_gguf() {
 }
 
 #[test]
+fn mistral() {
+    folder("mistral/f32");
+    folder("mistral/bf16");
+}
+
+#[test]
+fn qwen2() {
+    folder("qwen2/f32");
+    folder("qwen2/bf16");
+    gguf("goldens-dev/qwen2/gguf/qwen2-Q8_0");
+}
+
+#[test]
+fn gemma2() {
+    folder("gemma2/f32");
+    folder("gemma2/bf16");
+}
+
+#[test]
+fn gemma3() {
+    folder("gemma3/f32");
+    folder("gemma3/bf16");
+    gguf("goldens-dev/gemma3/gguf/gemma3-Q8_0");
+}
+
+#[test]
+fn gemma3_with_linear_scaling() {
+    folder("gemma3-linear/f32");
+    folder("gemma3-linear/bf16");
+}
+
+#[test]
+fn qwen3moe() {
+    folder("qwen3moe/f32");
+    folder("qwen3moe/bf16");
+    gguf("goldens-dev/qwen3moe/gguf/qwen3moe-Q8_0");
+}
+
+#[test]
 fn stories260k() {
     verify("stories260K/hf", "stories260K/golden.safetensors");
     for format in ["F32", "F16", "Q8_0"] {

@@ -39,3 +39,6 @@ float workgroup_max(float value) {
   for (uint i = 1; i < gl_NumSubgroups; ++i) total = max(total, reduction_slots[i]);
   return total;
 }
+
+// cap * tanh(value / cap), without a sine hyperbolic that overflows.
+float soft_cap(float value, float cap) { return cap - 2.0 * cap / (exp(2.0 * value / cap) + 1.0); }

@@ -14,9 +14,12 @@ pub mod weights;
 
 pub mod argmax;
 pub mod attention;
+pub mod choose_experts;
+pub mod combine_experts;
 pub mod embed;
 pub mod fill;
 pub mod gather_rows;
+pub mod group_experts;
 pub mod handover;
 pub mod load_rows;
 pub mod matmul;

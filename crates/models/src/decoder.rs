@@ -4,14 +4,16 @@
 //! next replay; a prefill plan takes rows from the mailbox and samples after the last one; a score plan keeps the logits
 //! of all its rows for the host.
 
-use crate::checkpoint::{Checkpoint, DecoderConfig, ROPE_FREQ_FACTORS};
+use crate::checkpoint::{Checkpoint, ConfigReader, DecoderConfig, ROPE_FREQ_FACTORS, Rope};
 use crate::error::ModelError;
-use crate::layers::{Activation, Norm, Rows, Then, embedding, handover_of, linear};
+use crate::experts::ExpertShape;
+use crate::layer_weights::{Layer, LayerBuilder, Mlp};
+use crate::layers::{Activation, Norm, Rows, Then, add_to_stream, embedding, handover_of, linear};
 use crate::model::{Executor, Shape, StepBuffers};
 use crate::rope;
-use crate::weights::{Matrix, RowOrder, Source, WeightPlan};
-use resident_kernels::attention::rope::Rope;
+use crate::weights::{Matrix, Source, WeightPlan};
 use resident_kernels::attention::{self, Attention, MAX_PARTS};
+use resident_kernels::linear::Epilogue;
 use resident_kernels::rope_kv::{self, KV_BLOCK, KvLayout, RopeKv};
 use resident_kernels::{Slice, argmax, gather_rows, load_rows, penalties, sample};
 use resident_plan::{BufferKind, PlanBuilder, PlanId, Program};
@@ -20,28 +22,103 @@ use resident_plan::{BufferKind, PlanBuilder, PlanId, Program};
 pub(crate) struct Decoder {
     /// Sizes and constants.
     pub(crate) config: DecoderConfig,
+    /// Why no longer context is run than `config.max_position_embeddings`, where that is not the model's own limit.
+    pub(crate) context_limit: Option<String>,
+    /// How each layer attends, and whether it has experts.
+    pub(crate) layers: Vec<LayerKind>,
+    /// Rotary positions that layers have beside `config.rope`.
+    pub(crate) other_ropes: Vec<Rope>,
     /// Whether every head of q and k goes through an RMSNorm before it is rotated.
     pub(crate) normalise_heads: bool,
+    /// Whether what attention and MLP return is normalised before it joins the residual stream.
+    pub(crate) normalise_results: bool,
+    /// Added to the stored weights of every norm.
+    pub(crate) norm_offset: f32,
+    /// Which projections have biases.
+    pub(crate) biases: Biases,
+    /// Whether q, k and v, and gate and up, are one tensor each.
+    pub(crate) fused: bool,
+    /// What the MLP makes of gate and up.
+    pub(crate) gate: Epilogue,
+    /// Factor on embeddings.
+    pub(crate) embed_scale: f32,
+    /// Factor on attention's scores.
+    pub(crate) attention_scale: f32,
+    /// Soft cap of attention's scores.
+    pub(crate) attention_cap: Option<f32>,
+    /// Soft cap of the logits.
+    pub(crate) logit_cap: Option<f32>,
+    /// The experts of the layers that have some.
+    pub(crate) experts: Option<ExpertShape>,
 }
 
-/// A layer's weights and caches.
-struct Layer {
-    input_norm: Norm,
-    qkv: Matrix,
-    head_norms: Option<[Slice; 2]>,
-    o: Matrix,
-    post_attention_norm: Norm,
-    gate_up: Matrix,
-    down: Matrix,
-    k_cache: Slice,
-    v_cache: Slice,
-    /// Where decode's attention splits its work.
-    scratch: Option<AttentionScratch>,
+/// What distinguishes a layer from others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LayerKind {
+    /// Positions that a row attends to, its own included; 0 means all.
+    pub(crate) window: u32,
+    /// Its rotary positions: 0 is `config.rope`, n the n-th of `other_ropes`.
+    pub(crate) rope: usize,
+    /// Whether its MLP is made of experts.
+    pub(crate) has_experts: bool,
+}
+
+/// Projections that add a bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Biases {
+    /// q, k and v.
+    pub(crate) qkv: bool,
+    /// Attention's output.
+    pub(crate) o: bool,
+    /// gate, up and down.
+    pub(crate) mlp: bool,
+}
+
+impl Biases {
+    /// As the configuration has it, or in GGUF, which has no key for them, as there are tensors.
+    pub(crate) fn take(keys: &mut ConfigReader, checkpoint: &Checkpoint) -> Result<Self, ModelError> {
+        if checkpoint.is_gguf() {
+            let has = |part: &str| checkpoint.has_tensor(&format!("model.layers.0.{part}.bias"));
+            let [qkv, o] = ["self_attn.q_proj", "self_attn.o_proj"].map(has);
+            return Ok(Self { qkv, o, mlp: has("mlp.gate_proj") });
+        }
+        let attention = keys.take_opt("attention_bias")?.unwrap_or(false);
+        Ok(Self { qkv: attention, o: attention, mlp: keys.take_opt("mlp_bias")?.unwrap_or(false) })
+    }
+}
+
+impl Decoder {
+    /// Llama's maths: everything else sets the fields in which it differs.
+    pub(crate) fn plain(config: DecoderConfig) -> Self {
+        Self {
+            context_limit: None,
+            layers: vec![LayerKind::default(); config.num_hidden_layers as usize],
+            other_ropes: Vec::new(),
+            normalise_heads: false,
+            normalise_results: false,
+            norm_offset: 0.0,
+            biases: Biases::default(),
+            fused: false,
+            gate: Epilogue::SiluGated,
+            embed_scale: 1.0,
+            attention_scale: 1.0 / (config.head_dim as f32).sqrt(),
+            attention_cap: None,
+            logit_cap: None,
+            experts: None,
+            config,
+        }
+    }
+
+    /// With the window of each layer.
+    pub(crate) fn with_windows(mut self, windows: Vec<u32>) -> Self {
+        self.layers.iter_mut().zip(windows).for_each(|(layer, window)| layer.window = window);
+        self
+    }
 }
 
 /// All weights, caches and tables of a model.
 pub(crate) struct Resident {
-    config: DecoderConfig,
+    decoder: Decoder,
     shape: Shape,
     step: StepBuffers,
     cache: KvLayout,
@@ -49,15 +126,15 @@ pub(crate) struct Resident {
     layers: Vec<Layer>,
     norm: Norm,
     head: Matrix,
-    cos: Slice,
-    sin: Slice,
+    /// Cosines and sines, by the layers' `rope`.
+    ropes: Vec<[Slice; 2]>,
     block_table: Slice,
     sample_scratch: Slice,
 }
 
 /// Scratch of split attention: zeroed counters, and results of parts.
 #[derive(Clone, Copy)]
-struct AttentionScratch {
+pub(crate) struct AttentionScratch {
     partials: Slice,
     counters: Slice,
 }
@@ -87,7 +164,7 @@ impl Decoder {
         weights: &mut WeightPlan,
         shape: Shape,
     ) -> Result<(Resident, Vec<Table>), ModelError> {
-        let Self { config, normalise_heads } = self;
+        let config = &self.config;
         let query_width = config.num_attention_heads * config.head_dim;
         if !query_width.is_multiple_of(4) {
             let (heads, head_dim) = (config.num_attention_heads, config.head_dim);
@@ -95,14 +172,9 @@ impl Decoder {
                 "{heads} heads of head_dim {head_dim} are {query_width} values, expected a multiple of 4: the kernels read 16 bytes at a time"
             )));
         }
-        let (hidden, vocab) = (u64::from(config.hidden_size), u64::from(config.vocab_size));
-        let plain =
-            |tensor: &str, shape| Source { tensor: tensor.to_owned(), shape, order: RowOrder::Stored };
-        let embed = weights.stacked(
-            program,
-            "embed_tokens",
-            vec![plain("model.embed_tokens.weight", [vocab, hidden])],
-        )?;
+        let (hidden, vocab) = (config.hidden_size, config.vocab_size);
+        let whole = |tensor: &str| vec![Source::matrix(tensor.to_owned(), vocab, hidden)];
+        let embed = weights.stacked(program, "embed_tokens", whole("model.embed_tokens.weight"))?;
         let mut layers = Vec::new();
         let cache = KvLayout {
             dtype: shape.kv_type,
@@ -112,44 +184,44 @@ impl Decoder {
         let blocks = shape.context.div_ceil(KV_BLOCK);
         // Sizes of a damaged file: the tensors' shapes and the check of the memory find them, an overflow must not.
         let cache_bytes = u64::from(blocks * shape.max_sequences).saturating_mul(cache.block_bytes());
-        let decode = attention_of(&config, &shape, cache, 1);
+        // As for a layer without a window: no other has more splits.
+        let decode = attention_of(&self, 0, &shape, cache, 1);
         let mut scratch = None;
         for index in 0..config.num_hidden_layers {
             // Layers that meet no barrier do not share it.
             if scratch.is_none() || shape.executors.contains(&Executor::Handover) {
                 scratch = AttentionScratch::declare(program, &decode, &format!("layers.{index}.attention"));
             }
-            let builder = LayerBuilder { config: &config, normalise_heads, index };
-            layers.push(Layer { scratch, ..builder.declare(program, weights, cache_bytes)? });
+            let builder = LayerBuilder { decoder: &self, index };
+            layers.push(builder.declare(program, weights, cache_bytes, scratch)?);
         }
         let eps = config.rms_norm_eps;
-        let norm =
-            Norm { weight: weights.vector(program, "model.norm.weight".into(), config.hidden_size)?, eps };
+        let norm = weights.norm(program, "model.norm.weight".into(), hidden, self.norm_offset)?;
+        let norm = Norm { weight: norm, eps };
         let head = if config.tie_word_embeddings {
             if let Some(checkpoint) = weights.checkpoint() {
                 checkpoint.ignore_tensor("lm_head.weight");
             }
             embed.clone()
         } else {
-            weights.stacked(program, "lm_head", vec![plain("lm_head.weight", [vocab, hidden])])?
+            weights.stacked(program, "lm_head", whole("lm_head.weight"))?
         };
 
         let factors = match weights.checkpoint() {
             Some(checkpoint) => {
-                let factors = rope_factors(checkpoint, config.head_dim)?;
+                let factors = rope_factors(checkpoint, ROPE_FREQ_FACTORS, config.rotary_dim)?;
                 checkpoint.refuse_unused_tensors()?;
                 factors
             }
             None => None,
         };
         // The tables of a mistaken context would fill the host's memory before a device refuses it.
-        let tables_bytes = u64::from(shape.context) * u64::from(config.head_dim) * 4;
+        let rope_count = 1 + self.other_ropes.len() as u64;
+        let tables_bytes = rope_count * u64::from(shape.context) * u64::from(config.rotary_dim) * 4;
         let caches_bytes = cache_bytes.saturating_mul(2 * u64::from(config.num_hidden_layers));
         let what = || format!("a context of {} tokens", shape.context);
         let remedy = "ask for fewer tokens or a shorter context";
         shape.refuse_beyond_memory(caches_bytes.saturating_add(tables_bytes), what, remedy)?;
-        let frequencies = rope::inverse_frequencies(&config.rope, config.head_dim, factors.as_deref());
-        let [cos, sin] = rope::tables(&frequencies, shape.context);
         let block_table: Vec<u32> = (0..blocks * shape.max_sequences).collect();
         let mut tables = Vec::new();
         let mut table = |name: &str, bytes: &[u8]| {
@@ -157,13 +229,21 @@ impl Decoder {
             tables.push(Table { slice, bytes: bytes.to_vec() });
             slice
         };
-        let cos = table("rope.cos", bytemuck::cast_slice(&cos));
-        let sin = table("rope.sin", bytemuck::cast_slice(&sin));
+        let mut ropes = Vec::new();
+        for (index, rope) in [&config.rope].into_iter().chain(&self.other_ropes).enumerate() {
+            let factors = factors.as_deref().filter(|_| index == 0);
+            let [cos, sin] = rope::tables(rope, config.rotary_dim, factors, shape.context);
+            let name = if index == 0 { "rope".to_owned() } else { format!("rope.{index}") };
+            ropes.push([
+                table(&format!("{name}.cos"), bytemuck::cast_slice(&cos)),
+                table(&format!("{name}.sin"), bytemuck::cast_slice(&sin)),
+            ]);
+        }
         let block_table = table("block_table", bytemuck::cast_slice(&block_table));
         let step = StepBuffers::declare(program, &shape);
         let sample_scratch = program.buffer("sample.scratch", sample::scratch_bytes(1), BufferKind::State);
         let resident = Resident {
-            config,
+            decoder: self,
             shape,
             step,
             cache,
@@ -171,8 +251,7 @@ impl Decoder {
             layers,
             norm,
             head,
-            cos,
-            sin,
+            ropes,
             block_table,
             sample_scratch,
         };
@@ -180,99 +259,35 @@ impl Decoder {
     }
 }
 
-/// The divisors of RoPE's frequencies, one a pair, where the file stores some.
-fn rope_factors(checkpoint: &Checkpoint, head_dim: u32) -> Result<Option<Vec<f32>>, ModelError> {
-    if !checkpoint.has_tensor(ROPE_FREQ_FACTORS) {
+/// The divisors of RoPE's frequencies in this tensor, one a pair, where the file has it.
+pub(crate) fn rope_factors(
+    checkpoint: &Checkpoint,
+    tensor: &str,
+    rotary_dim: u32,
+) -> Result<Option<Vec<f32>>, ModelError> {
+    if !checkpoint.has_tensor(tensor) {
         return Ok(None);
     }
-    let view = checkpoint.tensor_shaped(ROPE_FREQ_FACTORS, &[u64::from(head_dim / 2)])?;
+    let view = checkpoint.tensor_shaped(tensor, &[u64::from(rotary_dim / 2)])?;
     let factors = view.to_f32();
     match factors.iter().position(|factor| !factor.is_normal()) {
         None => Ok(Some(factors)),
         Some(index) => Err(ModelError::NonFinite {
             file: checkpoint.label().to_owned(),
-            tensor: ROPE_FREQ_FACTORS.to_owned(),
+            tensor: tensor.to_owned(),
             index: index as u64,
         }),
     }
 }
 
-/// Declares the weights of one layer.
-struct LayerBuilder<'a> {
-    config: &'a DecoderConfig,
-    normalise_heads: bool,
-    index: u32,
-}
-
-impl LayerBuilder<'_> {
-    fn name(&self, part: &str) -> String {
-        format!("model.layers.{}.{part}.weight", self.index)
-    }
-
-    fn source(&self, part: &str, rows: u32, cols: u32, order: RowOrder) -> Source {
-        Source { tensor: self.name(part), shape: [rows.into(), cols.into()], order }
-    }
-
-    fn declare(
-        &self,
-        program: &mut Program,
-        weights: &mut WeightPlan,
-        cache_bytes: u64,
-    ) -> Result<Layer, ModelError> {
-        let DecoderConfig {
-            hidden_size: hidden, intermediate_size: mlp, head_dim, rms_norm_eps: eps, ..
-        } = *self.config;
-        let (q, kv) =
-            (self.config.num_attention_heads * head_dim, self.config.num_key_value_heads * head_dim);
-        let rotated = match weights.checkpoint().is_some_and(Checkpoint::interleaved_rope) {
-            true => RowOrder::PairsToHalves { head_dim },
-            false => RowOrder::Stored,
-        };
-        let plain = |part: &str, rows, cols| self.source(part, rows, cols, RowOrder::Stored);
-        let short = |part: &str| format!("layers.{}.{part}", self.index);
-        let norm = |weights: &mut WeightPlan, program: &mut Program, part: &str| {
-            Ok::<_, ModelError>(Norm { weight: weights.vector(program, self.name(part), hidden)?, eps })
-        };
-        let input_norm = norm(weights, program, "input_layernorm")?;
-        let qkv = vec![
-            self.source("self_attn.q_proj", q, hidden, rotated),
-            self.source("self_attn.k_proj", kv, hidden, rotated),
-            plain("self_attn.v_proj", kv, hidden),
-        ];
-        let qkv = weights.stacked(program, &short("qkv_proj"), qkv)?;
-        let head_norms = match self.normalise_heads {
-            true => Some([
-                weights.vector(program, self.name("self_attn.q_norm"), head_dim)?,
-                weights.vector(program, self.name("self_attn.k_norm"), head_dim)?,
-            ]),
-            false => None,
-        };
-        let o = weights.stacked(program, &short("o_proj"), vec![plain("self_attn.o_proj", hidden, q)])?;
-        let post_attention_norm = norm(weights, program, "post_attention_layernorm")?;
-        let gate_up = [plain("mlp.gate_proj", mlp, hidden), plain("mlp.up_proj", mlp, hidden)];
-        let gate_up = weights.alternating(program, &short("gate_up_proj"), gate_up)?;
-        let down =
-            weights.stacked(program, &short("down_proj"), vec![plain("mlp.down_proj", hidden, mlp)])?;
-        let k_cache = program.buffer(short("k_cache"), cache_bytes, BufferKind::State);
-        let v_cache = program.buffer(short("v_cache"), cache_bytes, BufferKind::State);
-        Ok(Layer {
-            input_norm,
-            qkv,
-            head_norms,
-            o,
-            post_attention_norm,
-            gate_up,
-            down,
-            k_cache,
-            v_cache,
-            scratch: None,
-        })
-    }
-}
-
 impl Resident {
     pub(crate) fn config(&self) -> &DecoderConfig {
-        &self.config
+        &self.decoder.config
+    }
+
+    /// What becomes of the head's products.
+    fn logits(&self) -> Then {
+        self.decoder.logit_cap.map_or(Then::Store, Then::SoftCap)
     }
 
     pub(crate) fn step(&self) -> StepBuffers {
@@ -287,8 +302,8 @@ impl Resident {
         };
         let hidden = self.layers(&mut plan);
         let rows = self.rows(1);
-        let logits = Activation::new(&mut plan, "logits", 1, self.config.vocab_size);
-        linear(&mut plan, "lm_head", &self.head, (hidden, Some(self.norm)), rows, logits, Then::Store);
+        let logits = Activation::new(&mut plan, "logits", 1, self.config().vocab_size);
+        linear(&mut plan, "lm_head", &self.head, (hidden, Some(self.norm)), rows, logits, self.logits());
         plan.clear_handover();
         self.sample(&mut plan, logits, 1);
         plan.finish()
@@ -300,9 +315,9 @@ impl Resident {
         self.load_rows(&mut plan);
         let hidden = self.layers(&mut plan);
         let sampled = Rows { capacity: 1, count: self.step.layout.logit_count(self.step.step) };
-        let last = Activation::new(&mut plan, "last", 1, self.config.hidden_size);
+        let last = Activation::new(&mut plan, "last", 1, self.config().hidden_size);
         let gather = gather_rows::GatherRows {
-            cols: self.config.hidden_size,
+            cols: self.config().hidden_size,
             x_stride: hidden.stride,
             y_stride: last.stride,
         };
@@ -313,21 +328,29 @@ impl Resident {
             y: last.slice,
         };
         plan.dispatch("last_row", gather_rows::dispatch(&gather, 1, bindings));
-        let logits = Activation::new(&mut plan, "logits", 1, self.config.vocab_size);
-        linear(&mut plan, "lm_head", &self.head, (last, Some(self.norm)), sampled, logits, Then::Store);
+        let logits = Activation::new(&mut plan, "logits", 1, self.config().vocab_size);
+        linear(&mut plan, "lm_head", &self.head, (last, Some(self.norm)), sampled, logits, self.logits());
         self.sample(&mut plan, logits, 1);
         plan.finish()
     }
 
     /// Up to `rows` rows from the mailbox; leaves the logits of all of them, f32 (rows, vocab), in the returned slice.
     pub(crate) fn score_plan(&self, program: &mut Program, rows: u32) -> (PlanId, Slice) {
-        let stride = self.config.vocab_size.next_multiple_of(4);
+        let stride = self.config().vocab_size.next_multiple_of(4);
         let logits = program.buffer("scores", u64::from(rows) * u64::from(stride) * 4, BufferKind::State);
         let mut plan = program.plan(format!("score_{rows}"), rows);
         self.load_rows(&mut plan);
         let hidden = self.layers(&mut plan);
         let to = Activation { slice: logits, stride };
-        linear(&mut plan, "lm_head", &self.head, (hidden, Some(self.norm)), self.rows(rows), to, Then::Store);
+        linear(
+            &mut plan,
+            "lm_head",
+            &self.head,
+            (hidden, Some(self.norm)),
+            self.rows(rows),
+            to,
+            self.logits(),
+        );
         (plan.finish(), logits)
     }
 
@@ -348,21 +371,37 @@ impl Resident {
 
     /// The embedding and all layers: the residual stream after the last one.
     fn layers(&self, plan: &mut PlanBuilder) -> Activation {
-        let config = &self.config;
+        let config = self.config();
         let capacity = plan.rows();
         let rows = self.rows(capacity);
         let mut hidden = Activation::handed_on(plan, "hidden", capacity, config.hidden_size);
-        embedding(plan, &self.embed, rows, self.step.layout.rows(self.step.step), 1.0, hidden);
+        let step_rows = self.step.layout.rows(self.step.step);
+        embedding(plan, &self.embed, rows, step_rows, self.decoder.embed_scale, hidden);
         for (index, layer) in self.layers.iter().enumerate() {
             let label = |part: &str| format!("layers.{index}.{part}");
             let attended = self.attention(plan, layer, &label, rows, hidden);
+            let [attention_norm, mlp_norm] = layer.result_norms.map_or([None; 2], |norms| norms.map(Some));
             let sum = Activation::handed_on(plan, &label("attention_sum"), capacity, config.hidden_size);
-            linear(plan, &label("o_proj"), &layer.o, (attended, None), rows, sum, Then::AddTo(hidden));
-            let gated = Activation::handed_on(plan, &label("gated"), capacity, config.intermediate_size);
-            let normed = (sum, Some(layer.post_attention_norm));
-            linear(plan, &label("gate_up_proj"), &layer.gate_up, normed, rows, gated, Then::SiluGated);
-            hidden = Activation::handed_on(plan, &label("mlp_sum"), capacity, config.hidden_size);
-            linear(plan, &label("down_proj"), &layer.down, (gated, None), rows, hidden, Then::AddTo(sum));
+            add_to_stream(plan, &label("o_proj"), &layer.o, (attended, attention_norm), rows, hidden, sum);
+            let next = |plan: &mut PlanBuilder| {
+                Activation::handed_on(plan, &label("mlp_sum"), capacity, config.hidden_size)
+            };
+            hidden = match &layer.mlp {
+                Mlp::Dense { gate_up, down } => {
+                    let gated =
+                        Activation::handed_on(plan, &label("gated"), capacity, config.intermediate_size);
+                    let (normed, then) = ((sum, Some(layer.mlp_norm)), Then::Gated(self.decoder.gate));
+                    linear(plan, &label("gate_up_proj"), gate_up, normed, rows, gated, then);
+                    let hidden = next(plan);
+                    add_to_stream(plan, &label("down_proj"), down, (gated, mlp_norm), rows, sum, hidden);
+                    hidden
+                }
+                Mlp::Experts(experts) => {
+                    let hidden = next(plan);
+                    experts.add_to_stream(plan, &label, layer.mlp_norm, rows, sum, hidden);
+                    hidden
+                }
+            };
         }
         hidden
     }
@@ -377,7 +416,7 @@ impl Resident {
         hidden: Activation,
     ) -> Activation {
         let DecoderConfig { num_attention_heads: heads, num_key_value_heads: kv_heads, head_dim, .. } =
-            self.config;
+            *self.config();
         let (q_values, kv_values) = (heads * head_dim, kv_heads * head_dim);
         let step_rows = self.step.layout.rows(self.step.step);
         let qkv = Activation::handed_on(plan, &label("qkv"), rows.capacity, q_values + 2 * kv_values);
@@ -391,22 +430,25 @@ impl Resident {
             Then::Store,
         );
 
-        let attention = attention_of(&self.config, &self.shape, self.cache, rows.capacity);
+        let attention =
+            attention_of(&self.decoder, layer.kind.window, &self.shape, self.cache, rows.capacity);
+        let [cos, sin] = self.ropes[layer.kind.rope];
+        let rotary_dim = self.config().rotary_dim;
         let scratch = layer.scratch.filter(|_| attention.splits > 1);
         let (partials, counters) = (scratch.map(|s| s.partials), scratch.map(|s| s.counters));
         let attended = Activation::handed_on(plan, &label("attended"), rows.capacity, q_values);
         if rows.capacity == 1 {
-            let rope = Rope {
-                rotary_dim: head_dim,
-                norm_eps: self.config.rms_norm_eps,
+            let rope = attention::rope::Rope {
+                rotary_dim,
+                norm_eps: self.config().rms_norm_eps,
                 qkv_stride: qkv.stride,
                 handover: handover_of(plan, qkv.slice, attended.slice),
             };
             let bindings = attention::rope::Bindings {
                 qkv: qkv.slice,
                 head_norms: layer.head_norms,
-                cos: self.cos,
-                sin: self.sin,
+                cos,
+                sin,
                 k_cache: layer.k_cache,
                 v_cache: layer.v_cache,
                 row_count: rows.count,
@@ -425,8 +467,8 @@ impl Resident {
         let rope = RopeKv {
             cache: self.cache,
             heads,
-            rotary_dim: head_dim,
-            norm_eps: self.config.rms_norm_eps,
+            rotary_dim,
+            norm_eps: self.config().rms_norm_eps,
             qkv_stride: qkv.stride,
             q_offset: 0,
             k_offset: q_values,
@@ -437,8 +479,8 @@ impl Resident {
             qkv: qkv.slice,
             q_norm: layer.head_norms.map(|[q, _]| q),
             k_norm: layer.head_norms.map(|[_, k]| k),
-            cos: self.cos,
-            sin: self.sin,
+            cos,
+            sin,
             row_count: rows.count,
             step_rows,
             block_table: self.block_table,
@@ -465,7 +507,7 @@ impl Resident {
     /// From logits to the next token and the rows of the next step.
     fn sample(&self, plan: &mut PlanBuilder, logits: Activation, rows: u32) {
         let StepBuffers { layout, step, sequences, history, ring, .. } = self.step;
-        let (vocab, stride, context) = (self.config.vocab_size, logits.stride, self.shape.context);
+        let (vocab, stride, context) = (self.config().vocab_size, logits.stride, self.shape.context);
         let logit_count = layout.logit_count(step);
 
         let bindings = penalties::Bindings {
@@ -500,16 +542,18 @@ impl Resident {
     }
 }
 
-/// Attention of a plan for `rows` rows. Many workgroups share one row's context, so that it fills the card; many rows
-/// fill it by themselves.
-fn attention_of(config: &DecoderConfig, shape: &Shape, cache: KvLayout, rows: u32) -> Attention {
+/// Attention of a layer with this window in a plan for `rows` rows. Many workgroups share one row's positions, so that it
+/// fills the card; many rows fill it by themselves.
+fn attention_of(decoder: &Decoder, window: u32, shape: &Shape, cache: KvLayout, rows: u32) -> Attention {
+    let positions = if window == 0 { shape.context } else { window.min(shape.context) };
     Attention {
         cache,
-        heads: config.num_attention_heads,
-        scale: 1.0 / (config.head_dim as f32).sqrt(),
-        window: 0,
+        heads: decoder.config.num_attention_heads,
+        scale: decoder.attention_scale,
+        window,
+        soft_cap: decoder.attention_cap,
         max_blocks: shape.context.div_ceil(KV_BLOCK),
-        splits: if rows == 1 { shape.context.div_ceil(256).clamp(1, MAX_PARTS) } else { 1 },
-        expected_positions: shape.context / 2,
+        splits: if rows == 1 { positions.div_ceil(256).clamp(1, MAX_PARTS) } else { 1 },
+        expected_positions: positions.min(shape.context / 2),
     }
 }

@@ -4,7 +4,8 @@ use crate::weights::{Matrix, MatrixPart};
 use resident_kernels::embed::{self, Embed};
 use resident_kernels::handover::Handover;
 use resident_kernels::linear::{self, Epilogue, Linear};
-use resident_kernels::{Slice, matmul, matvec, rms_norm};
+use resident_kernels::rms_norm::{self, RmsNorm};
+use resident_kernels::{Slice, matmul, matvec};
 use resident_plan::PlanBuilder;
 
 /// Rows of f32 activations.
@@ -63,8 +64,70 @@ pub(crate) enum Then {
     Store,
     /// They are added to the residual stream.
     AddTo(Activation),
-    /// Rows alternate gate, up: silu(gate) · up.
-    SiluGated,
+    /// Rows alternate gate, up; this epilogue makes one value of both.
+    Gated(Epilogue),
+    /// cap · tanh(product / cap).
+    SoftCap(f32),
+}
+
+/// x as matvecs and matrix products want it: several rows are normalised here, once; one row's norm is left to the matvecs.
+pub(crate) fn normalised(
+    plan: &mut PlanBuilder,
+    label: &str,
+    (x, norm): (Activation, Option<Norm>),
+    cols: u32,
+    rows: Rows,
+) -> (Activation, Option<Norm>) {
+    match norm {
+        Some(norm) if rows.capacity > 1 => {
+            let normed = Activation::new(plan, &format!("{label}.normed"), rows.capacity, x.stride);
+            norm_rows(plan, format!("{label}.norm"), (x, norm), cols, rows, normed, None);
+            (normed, None)
+        }
+        _ => (x, norm),
+    }
+}
+
+/// y = norm(x), or residual + norm(x).
+fn norm_rows(
+    plan: &mut PlanBuilder,
+    label: String,
+    (x, norm): (Activation, Norm),
+    cols: u32,
+    rows: Rows,
+    y: Activation,
+    residual: Option<Activation>,
+) {
+    let strides = [Some(y), residual].map(|other| other.map_or(x.stride, |other| other.stride));
+    assert_eq!(strides, [x.stride; 2], "{label}: strides differ");
+    let handover = handover_of(plan, x.slice, y.slice);
+    let params = RmsNorm { cols, stride: x.stride, eps: norm.eps, handover };
+    let bindings = rms_norm::Bindings {
+        x: x.slice,
+        weight: norm.weight,
+        row_count: rows.count,
+        residual: residual.map(|residual| residual.slice),
+        y: y.slice,
+    };
+    plan.dispatch(label, rms_norm::dispatch(&params, rows.capacity, bindings));
+}
+
+/// sum = stream + W x, or with the norm of W x where the architecture normalises results.
+pub(crate) fn add_to_stream(
+    plan: &mut PlanBuilder,
+    label: &str,
+    matrix: &Matrix,
+    (x, norm): (Activation, Option<Norm>),
+    rows: Rows,
+    stream: Activation,
+    sum: Activation,
+) {
+    let Some(norm) = norm else {
+        return linear(plan, label, matrix, (x, None), rows, sum, Then::AddTo(stream));
+    };
+    let result = Activation::handed_on(plan, &format!("{label}.result"), rows.capacity, matrix.rows);
+    linear(plan, label, matrix, (x, None), rows, result, Then::Store);
+    norm_rows(plan, format!("{label}.norm"), (result, norm), matrix.rows, rows, sum, Some(stream));
 }
 
 /// y = W norm(x), with what the epilogue makes of it. One row goes through matvecs that take the norm along; several
@@ -81,25 +144,11 @@ pub(crate) fn linear(
     let (epilogue, residual) = match then {
         Then::Store => (Epilogue::Store, None),
         Then::AddTo(residual) => (Epilogue::Add, Some(residual)),
-        Then::SiluGated => (Epilogue::SiluGated, None),
+        Then::Gated(epilogue) => (epilogue, None),
+        Then::SoftCap(cap) => (Epilogue::SoftCap(cap), None),
     };
     let as_matvec = rows.capacity == 1;
-    let x = match norm {
-        Some(norm) if !as_matvec => {
-            let normed = Activation::new(plan, &format!("{label}.normed"), rows.capacity, x.stride);
-            let params = rms_norm::RmsNorm { cols: matrix.cols, stride: x.stride, eps: norm.eps };
-            let bindings = rms_norm::Bindings {
-                x: x.slice,
-                weight: norm.weight,
-                row_count: rows.count,
-                y: normed.slice,
-            };
-            plan.dispatch(format!("{label}.norm"), rms_norm::dispatch(&params, rows.capacity, bindings));
-            normed
-        }
-        _ => x,
-    };
-    let norm = norm.filter(|_| as_matvec);
+    let (x, norm) = normalised(plan, label, (x, norm), matrix.cols, rows);
     for part in &matrix.parts {
         let layer = Linear {
             layout: part.layout,
@@ -107,10 +156,11 @@ pub(crate) fn linear(
             y_stride: y.stride,
             norm_eps: norm.map(|n| n.eps),
             epilogue,
+            experts: None,
             handover: handover_of(plan, x.slice, y.slice),
         };
-        let first_value = if epilogue == Epilogue::SiluGated { part.first_row / 2 } else { part.first_row };
-        let values = if epilogue == Epilogue::SiluGated { part.layout.rows / 2 } else { part.layout.rows };
+        let first_value = if epilogue.is_gated() { part.first_row / 2 } else { part.first_row };
+        let values = if epilogue.is_gated() { part.layout.rows / 2 } else { part.layout.rows };
         let part_of = |rows: Activation| match as_matvec {
             // One row: the part's values lie together, so parts need not wait for each other.
             true => rows.starting_at(first_value).at(0, values * 4),
@@ -121,7 +171,9 @@ pub(crate) fn linear(
             weight: part.slice,
             x: x.slice,
             norm_weight: norm.map(|n| n.weight),
+            bias: matrix.bias.map(|bias| bias.at(u64::from(part.first_row) * 4, part.layout.rows * 4)),
             row_count: rows.count,
+            experts: None,
             residual: residual.map(part_of),
             y: part_of(y),
         };

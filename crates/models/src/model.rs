@@ -5,7 +5,7 @@ use crate::decoder::{Decoder, Table};
 use crate::error::ModelError;
 use crate::synth::SynthSpec;
 use crate::weights::{Origin, WeightPlan, WeightSink};
-use crate::{llama, qwen3};
+use crate::{gemma2, gemma3, llama, mistral, phi3, qwen2, qwen3, qwen3_moe, smollm3};
 use resident_kernels::rope_kv::KvType;
 use resident_kernels::step::{SequenceParams, StepLayout};
 use resident_kernels::{DeviceTraits, Slice};
@@ -166,12 +166,19 @@ pub fn max_context(checkpoint: &Checkpoint) -> Result<u32, ModelError> {
 
 fn read(checkpoint: &Checkpoint) -> Result<Decoder, ModelError> {
     match checkpoint.architecture() {
+        "gemma2" => gemma2::read(checkpoint),
+        "gemma3" | "gemma3_text" => gemma3::read(checkpoint),
         "llama" => llama::read(checkpoint),
+        "mistral" => mistral::read(checkpoint),
+        "phi3" => phi3::read(checkpoint),
+        "qwen2" => qwen2::read(checkpoint),
         "qwen3" => qwen3::read(checkpoint),
+        "qwen3_moe" | "qwen3moe" => qwen3_moe::read(checkpoint),
+        "smollm3" => smollm3::read(checkpoint),
         other => Err(ModelError::UnknownArchitecture {
             file: checkpoint.label().to_owned(),
             architecture: other.to_owned(),
-            have: "llama, qwen3".to_owned(),
+            have: "gemma2, gemma3, llama, mistral, phi3, qwen2, qwen3, qwen3_moe, smollm3".to_owned(),
         }),
     }
 }
@@ -185,8 +192,10 @@ impl<'a> Model<'a> {
         let decoder = read(checkpoint)?;
         let longest = decoder.config.max_position_embeddings;
         if shape.context > longest {
+            let made_for = format!("the model was made for {longest}");
+            let reason = decoder.context_limit.unwrap_or(made_for);
             return Err(ModelError::Shape(format!(
-                "{}: a context of {} tokens was asked for, the model was made for {longest}",
+                "{}: a context of {} tokens was asked for, {reason}",
                 checkpoint.label(),
                 shape.context
             )));

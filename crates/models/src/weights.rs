@@ -9,6 +9,8 @@ use resident_kernels::weights::{WeightFormat, WeightLayout};
 use resident_kernels::{Dispatch, Slice};
 use resident_plan::{BufferKind, Program};
 use resident_tensor::{DType, codec};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Bytes repacked at a time.
 const BATCH_BYTES: u64 = 16 << 20;
@@ -19,6 +21,8 @@ pub(crate) struct Matrix {
     pub(crate) rows: u32,
     pub(crate) cols: u32,
     pub(crate) parts: Vec<MatrixPart>,
+    /// f32 (rows): what is added to the products, where the layer has a bias.
+    pub(crate) bias: Option<Slice>,
 }
 
 /// Rows `first_row ..` of a matrix.
@@ -41,59 +45,125 @@ pub(crate) enum RowOrder {
     },
 }
 
-/// Rows of a matrix that come from one tensor.
+/// Rows of a matrix, or elements of a vector, that come from one tensor.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     /// Canonical name.
-    pub(crate) tensor: String,
-    /// Rows and columns it must have.
-    pub(crate) shape: [u64; 2],
+    tensor: String,
+    /// The shape it must have; for a matrix the last dimension is the columns, all others count rows.
+    shape: Vec<u64>,
+    /// The first row wanted.
+    first_row: u64,
+    /// How many.
+    rows: u64,
     /// Their order.
-    pub(crate) order: RowOrder,
+    order: RowOrder,
 }
 
 impl Source {
+    /// All of a matrix.
+    pub(crate) fn matrix(tensor: String, rows: u32, cols: u32) -> Self {
+        let (rows, cols) = (rows.into(), cols.into());
+        Self { tensor, shape: vec![rows, cols], first_row: 0, rows, order: RowOrder::Stored }
+    }
+
+    /// All of the matrices `[rows, cols]` that one tensor holds for `count` experts.
+    pub(crate) fn matrices(tensor: String, count: u32, rows: u32, cols: u32) -> Self {
+        let shape = vec![count.into(), rows.into(), cols.into()];
+        Self {
+            tensor,
+            shape,
+            first_row: 0,
+            rows: u64::from(count) * u64::from(rows),
+            order: RowOrder::Stored,
+        }
+    }
+
+    /// All of a vector.
+    pub(crate) fn vector(tensor: String, len: u32) -> Self {
+        Self { tensor, shape: vec![len.into()], first_row: 0, rows: len.into(), order: RowOrder::Stored }
+    }
+
+    /// In another order.
+    pub(crate) fn ordered(self, order: RowOrder) -> Self {
+        Self { order, ..self }
+    }
+
+    /// One of `of` equal shares of the rows: of a tensor that holds several projections one after the other.
+    pub(crate) fn share(self, index: u64, of: u64) -> Self {
+        let rows = self.rows / of;
+        Self { first_row: index * rows, rows, ..self }
+    }
+
+    fn cols(&self) -> u64 {
+        if self.shape.len() == 1 { 1 } else { self.shape[self.shape.len() - 1] }
+    }
+
+    /// Rows that the tensor has.
+    fn stored_rows(&self) -> u64 {
+        self.shape.iter().product::<u64>() / self.cols()
+    }
+
     /// The stored row that becomes row `row`.
     fn stored_row(&self, row: u64) -> u64 {
-        match self.order {
-            RowOrder::Stored => row,
-            RowOrder::PairsToHalves { head_dim } => {
-                let head_dim = u64::from(head_dim);
-                let (head, within) = (row / head_dim, row % head_dim);
-                let (half, pair) = (within / (head_dim / 2), within % (head_dim / 2));
-                head * head_dim + 2 * pair + half
+        self.first_row
+            + match self.order {
+                RowOrder::Stored => row,
+                RowOrder::PairsToHalves { head_dim } => {
+                    let head_dim = u64::from(head_dim);
+                    let (head, within) = (row / head_dim, row % head_dim);
+                    let (half, pair) = (within / (head_dim / 2), within % (head_dim / 2));
+                    head * head_dim + 2 * pair + half
+                }
             }
-        }
+    }
+}
+
+/// Sources one after the other.
+#[derive(Clone, Debug)]
+struct Stack {
+    sources: Vec<Source>,
+    /// Rows up to the end of each.
+    ends: Vec<u64>,
+}
+
+impl Stack {
+    fn new(sources: Vec<Source>) -> Self {
+        let ends = sources.iter().scan(0, |end, source| {
+            *end += source.rows;
+            Some(*end)
+        });
+        let ends = ends.collect();
+        Self { sources, ends }
+    }
+
+    fn rows(&self) -> u64 {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// Source and stored row of row `row`.
+    fn at(&self, row: u64) -> (&Source, u64) {
+        let index = self.ends.partition_point(|end| *end <= row);
+        let source = &self.sources[index];
+        (source, source.stored_row(row + source.rows - self.ends[index]))
     }
 }
 
 /// How the rows of a job's sources make up the rows of its part.
 #[derive(Clone, Debug)]
 enum Rows {
-    /// Rows `first ..` of the sources one after the other.
-    Stacked { sources: Vec<Source>, first: u64 },
+    /// Rows `first ..` of the stack.
+    Stacked { stack: Stack, first: u64 },
     /// One row of each in turn, from row `first` of both: gate, up, gate, up …
-    Alternating { sources: [Source; 2], first: u64 },
+    Alternating { stacks: [Stack; 2], first: u64 },
 }
 
 impl Rows {
     /// Source and stored row of the part's row `row`.
     fn at(&self, row: u64) -> (&Source, u64) {
         match self {
-            Rows::Stacked { sources, first } => {
-                let mut row = first + row;
-                for source in sources {
-                    if row < source.shape[0] {
-                        return (source, source.stored_row(row));
-                    }
-                    row -= source.shape[0];
-                }
-                unreachable!("a part has no more rows than its sources")
-            }
-            Rows::Alternating { sources, first } => {
-                let source = &sources[(row % 2) as usize];
-                (source, source.stored_row(first + row / 2))
-            }
+            Rows::Stacked { stack, first } => stack.at(first + row),
+            Rows::Alternating { stacks, first } => stacks[(row % 2) as usize].at(first + row / 2),
         }
     }
 }
@@ -102,7 +172,19 @@ impl Rows {
 #[derive(Clone, Debug)]
 enum Job {
     Matrix { slice: Slice, layout: WeightLayout, rows: Rows },
-    Vector { slice: Slice, tensor: String },
+    Vector { slice: Slice, elements: Rows, len: u64, values: Values },
+}
+
+/// What a vector holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Values {
+    /// A norm's weights, with this added to them: 1 where a file stores what they differ from 1.
+    Norm {
+        /// What is added.
+        offset: f32,
+    },
+    /// What is added to products.
+    Bias,
 }
 
 /// Where the weights come from.
@@ -110,7 +192,7 @@ enum Job {
 pub(crate) enum Origin<'a> {
     /// Files.
     Checkpoint(&'a Checkpoint),
-    /// Random values of this format, made on the device; norms are ones.
+    /// Random values of this format, made on the device; norms are ones, biases zeros.
     Synthetic(WeightFormat),
 }
 
@@ -160,8 +242,8 @@ impl<'a> WeightPlan<'a> {
         name: &str,
         sources: Vec<Source>,
     ) -> Result<Matrix, ModelError> {
-        let cols = sources[0].shape[1] as u32;
-        let mut matrix = Matrix { rows: 0, cols, parts: Vec::new() };
+        let cols = sources[0].cols() as u32;
+        let mut matrix = Matrix { rows: 0, cols, parts: Vec::new(), bias: None };
         // Neighbours of one format become one part: one launch instead of several.
         let mut runs: Vec<(WeightFormat, Vec<Source>)> = Vec::new();
         for source in sources {
@@ -172,52 +254,128 @@ impl<'a> WeightPlan<'a> {
             }
         }
         for (format, sources) in runs {
-            let rows = sources.iter().map(|source| source.shape[0]).sum();
-            let rows_from = |first| Rows::Stacked { sources: sources.clone(), first };
-            self.add_parts(program, name, &mut matrix, format, rows, 1, rows_from);
+            let stack = Stack::new(sources);
+            let rows_from = |first| Rows::Stacked { stack: stack.clone(), first };
+            self.add_parts(program, name, &mut matrix, format, stack.rows(), 1, rows_from);
         }
         Ok(matrix)
     }
 
-    /// A matrix whose rows come from two sources in turn.
+    /// A matrix whose rows come from two stacks of sources in turn, in parts of whole `unit`s of rows.
     pub(crate) fn alternating(
         &mut self,
         program: &mut Program,
         name: &str,
-        sources: [Source; 2],
+        sources: [Vec<Source>; 2],
+        unit: u32,
     ) -> Result<Matrix, ModelError> {
-        let formats = [self.format(&sources[0], "matvec")?, self.format(&sources[1], "matvec")?];
-        // Rows of one matrix are of one type; two different ones meet in f32, which holds both exactly.
-        let format = if formats[0] == formats[1] { formats[0] } else { WeightFormat::F32 };
-        let [rows, cols] = sources[0].shape;
-        let mut matrix = Matrix { rows: 0, cols: cols as u32, parts: Vec::new() };
-        self.add_parts(program, name, &mut matrix, format, rows * 2, 2, |first| Rows::Alternating {
-            sources: sources.clone(),
+        let format = self.common_format(sources.iter().flatten())?;
+        let cols = sources[0][0].cols() as u32;
+        let stacks = sources.map(Stack::new);
+        let mut matrix = Matrix { rows: 0, cols, parts: Vec::new(), bias: None };
+        let rows = stacks[0].rows() * 2;
+        self.add_parts(program, name, &mut matrix, format, rows, unit.into(), |first| Rows::Alternating {
+            stacks: stacks.clone(),
             first: first / 2,
         });
         Ok(matrix)
     }
 
-    /// A vector, as f32 padded to 16 bytes.
-    pub(crate) fn vector(
+    /// As [`stacked`](Self::stacked), all of one format and in parts of whole `unit`s of rows.
+    pub(crate) fn stacked_units(
+        &mut self,
+        program: &mut Program,
+        name: &str,
+        sources: Vec<Source>,
+        unit: u32,
+    ) -> Result<Matrix, ModelError> {
+        let format = self.common_format(sources.iter())?;
+        let cols = sources[0].cols() as u32;
+        let stack = Stack::new(sources);
+        let mut matrix = Matrix { rows: 0, cols, parts: Vec::new(), bias: None };
+        let rows_from = |first| Rows::Stacked { stack: stack.clone(), first };
+        self.add_parts(program, name, &mut matrix, format, stack.rows(), unit.into(), rows_from);
+        Ok(matrix)
+    }
+
+    /// A norm's weights, as f32 padded to 16 bytes.
+    pub(crate) fn norm(
         &mut self,
         program: &mut Program,
         tensor: String,
         len: u32,
+        offset: f32,
     ) -> Result<Slice, ModelError> {
+        let elements =
+            Rows::Stacked { stack: Stack::new(vec![Source::vector(tensor.clone(), len)]), first: 0 };
+        self.vector(program, tensor, elements, len.into(), Values::Norm { offset })
+    }
+
+    /// The biases of a [`stacked`](Self::stacked) matrix, as f32 padded to 16 bytes.
+    pub(crate) fn bias(
+        &mut self,
+        program: &mut Program,
+        name: &str,
+        sources: Vec<Source>,
+    ) -> Result<Slice, ModelError> {
+        let stack = Stack::new(sources);
+        let len = stack.rows();
+        self.vector(program, name.to_owned(), Rows::Stacked { stack, first: 0 }, len, Values::Bias)
+    }
+
+    /// The biases of an [`alternating`](Self::alternating) matrix, as f32 padded to 16 bytes.
+    pub(crate) fn alternating_bias(
+        &mut self,
+        program: &mut Program,
+        name: &str,
+        sources: [Source; 2],
+    ) -> Result<Slice, ModelError> {
+        let stacks = sources.map(|source| Stack::new(vec![source]));
+        let len = stacks[0].rows() * 2;
+        self.vector(program, name.to_owned(), Rows::Alternating { stacks, first: 0 }, len, Values::Bias)
+    }
+
+    fn vector(
+        &mut self,
+        program: &mut Program,
+        name: String,
+        elements: Rows,
+        len: u64,
+        values: Values,
+    ) -> Result<Slice, ModelError> {
+        let sources: Vec<&Source> = match &elements {
+            Rows::Stacked { stack, .. } => stack.sources.iter().collect(),
+            Rows::Alternating { stacks, .. } => stacks.iter().flat_map(|stack| &stack.sources).collect(),
+        };
         if let Some(checkpoint) = self.checkpoint() {
-            checkpoint.tensor_shaped(&tensor, &[len.into()])?;
+            for Source { tensor, shape, .. } in sources {
+                checkpoint.tensor_shaped(tensor, shape)?;
+            }
         }
-        self.parameters += u64::from(len);
-        let slice =
-            program.buffer(tensor.clone(), u64::from(len.next_multiple_of(4)) * 4, BufferKind::Weight);
-        self.jobs.push(Job::Vector { slice, tensor });
+        self.parameters += len;
+        let slice = program.buffer(name, len.next_multiple_of(4) * 4, BufferKind::Weight);
+        self.jobs.push(Job::Vector { slice, elements, len, values });
         Ok(slice)
+    }
+
+    /// The format in which rows of all these sources stay resident: rows of one part are of one type, and different ones
+    /// meet in f32, which holds all exactly.
+    fn common_format<'s>(
+        &mut self,
+        sources: impl Iterator<Item = &'s Source>,
+    ) -> Result<WeightFormat, ModelError> {
+        let mut common = None;
+        for source in sources {
+            let format = self.format(source, "matvec")?;
+            common =
+                Some(if common.is_none_or(|common| common == format) { format } else { WeightFormat::F32 });
+        }
+        Ok(common.expect("a matrix has a source"))
     }
 
     /// The format in which a source's weights stay resident.
     fn format(&mut self, source: &Source, op: &str) -> Result<WeightFormat, ModelError> {
-        self.parameters += source.shape[0] * source.shape[1];
+        self.parameters += source.rows * source.cols();
         match self.origin {
             Origin::Synthetic(format) => Ok(format),
             Origin::Checkpoint(checkpoint) => {
@@ -290,15 +448,13 @@ impl<'a> WeightPlan<'a> {
         let mut done = 0;
         for job in &self.jobs {
             match job {
-                Job::Vector { slice, tensor } => {
-                    let view = checkpoint.tensor(tensor)?;
-                    if let Some(index) = view.first_non_finite() {
-                        return Err(non_finite(checkpoint, tensor, index as u64));
+                Job::Vector { slice, elements, len, values } => {
+                    let mut loaded = load_vector(checkpoint, elements, *len)?;
+                    if let Values::Norm { offset } = values {
+                        loaded.iter_mut().for_each(|value| *value += offset);
                     }
-                    let mut values = vec![0.0f32; (slice.bytes / 4) as usize];
-                    let decoded = view.to_f32();
-                    values[..decoded.len()].copy_from_slice(&decoded);
-                    sink.write(*slice, bytemuck::cast_slice(&values)).map_err(ModelError::Device)?;
+                    loaded.resize((slice.bytes / 4) as usize, 0.0);
+                    sink.write(*slice, bytemuck::cast_slice(&loaded)).map_err(ModelError::Device)?;
                     done += slice.bytes;
                 }
                 Job::Matrix { slice, layout, rows } => {
@@ -313,7 +469,7 @@ impl<'a> WeightPlan<'a> {
         Ok(())
     }
 
-    /// Fills matrices with random values of the variance that keeps activations in range, and vectors with ones.
+    /// Fills matrices with random values of the variance that keeps activations in range, norms with ones, biases with zeros.
     fn load_random(
         &self,
         sink: &mut dyn WeightSink,
@@ -322,9 +478,10 @@ impl<'a> WeightPlan<'a> {
         let mut done = 0;
         for (seed, job) in (0..).zip(&self.jobs) {
             match job {
-                Job::Vector { slice, .. } => {
-                    let ones = vec![1.0f32; (slice.bytes / 4) as usize];
-                    sink.write(*slice, bytemuck::cast_slice(&ones)).map_err(ModelError::Device)?;
+                Job::Vector { slice, values, .. } => {
+                    let value = if *values == Values::Bias { 0.0f32 } else { 1.0 };
+                    let filled = vec![value; (slice.bytes / 4) as usize];
+                    sink.write(*slice, bytemuck::cast_slice(&filled)).map_err(ModelError::Device)?;
                     done += slice.bytes;
                 }
                 Job::Matrix { slice, layout, .. } => {
@@ -402,10 +559,10 @@ fn repack(
     scales: &mut [u8],
 ) -> Result<(), ModelError> {
     let view = checkpoint.tensor(&source.tensor)?;
-    let row_bytes = view.data.len() / source.shape[0] as usize;
+    let row_bytes = view.data.len() / source.stored_rows() as usize;
     let stored = &view.data[row as usize * row_bytes..][..row_bytes];
     if let Some(index) = codec::first_non_finite(view.dtype, stored) {
-        return Err(non_finite(checkpoint, &source.tensor, row * source.shape[1] + index as u64));
+        return Err(non_finite(checkpoint, &source.tensor, row * source.cols() + index as u64));
     }
     if WeightFormat::of(view.dtype) == Some(layout.format) {
         layout.repack_row(stored, values, scales);
@@ -415,6 +572,25 @@ fn repack(
         layout.repack_row(bytemuck::cast_slice(&decoded), values, scales);
     }
     Ok(())
+}
+
+fn load_vector(checkpoint: &Checkpoint, elements: &Rows, len: u64) -> Result<Vec<f32>, ModelError> {
+    let mut decoded = BTreeMap::<&str, Vec<f32>>::new();
+    let mut loaded = Vec::new();
+    for (source, stored) in (0..len).map(|row| elements.at(row)) {
+        let values = match decoded.entry(&source.tensor) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let view = checkpoint.tensor(&source.tensor)?;
+                if let Some(index) = view.first_non_finite() {
+                    return Err(non_finite(checkpoint, &source.tensor, index as u64));
+                }
+                entry.insert(view.to_f32())
+            }
+        };
+        loaded.push(values[stored as usize]);
+    }
+    Ok(loaded)
 }
 
 fn non_finite(checkpoint: &Checkpoint, tensor: &str, index: u64) -> ModelError {
@@ -433,8 +609,18 @@ mod tests {
     #[test]
     fn rotary_pairs_become_halves() {
         let order = RowOrder::PairsToHalves { head_dim: 6 };
-        let source = Source { tensor: String::new(), shape: [12, 1], order };
+        let source = Source::matrix(String::new(), 12, 1).ordered(order);
         let stored: Vec<u64> = (0..12).map(|row| source.stored_row(row)).collect();
         assert_eq!(stored, [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]);
+    }
+
+    #[test]
+    fn rows_of_stacks_and_shares_come_from_where_they_are_stored() {
+        let both = || Source::matrix("both".into(), 4, 1);
+        let stack =
+            Stack::new(vec![both().share(1, 2), Source::matrix("one".into(), 1, 1), both().share(0, 2)]);
+        let found: Vec<_> = (0..stack.rows()).map(|row| stack.at(row)).collect();
+        let found: Vec<_> = found.iter().map(|(source, row)| (source.tensor.as_str(), *row)).collect();
+        assert_eq!(found, [("both", 2), ("both", 3), ("one", 0), ("both", 0), ("both", 1)]);
     }
 }

@@ -12,12 +12,13 @@
 layout(constant_id = 1) const uint HEAD_DIM = 128;
 layout(constant_id = 2) const uint GROUP = 1;
 layout(constant_id = 3) const uint SPLITS = 1;
+layout(constant_id = 4) const uint SOFT_CAP = 0;  // 1 if scores go through cap * tanh(score / cap)
 #ifdef ATTENTION_ROPE
-layout(constant_id = 4) const uint ROTARY_DIM = 128;
-layout(constant_id = 5) const uint Q_NORM = 0;    // 1 if q is normalised
-layout(constant_id = 6) const uint K_NORM = 0;    // 1 if k is normalised
-layout(constant_id = 7) const uint POLLS = 0;     // qkv is handed over
-layout(constant_id = 8) const uint PUBLISHES = 0; // y is handed over
+layout(constant_id = 5) const uint ROTARY_DIM = 128;
+layout(constant_id = 6) const uint Q_NORM = 0;    // 1 if q is normalised
+layout(constant_id = 7) const uint K_NORM = 0;    // 1 if k is normalised
+layout(constant_id = 8) const uint POLLS = 0;     // qkv is handed over
+layout(constant_id = 9) const uint PUBLISHES = 0; // y is handed over
 #else
 const uint POLLS = 0;
 const uint PUBLISHES = 0;
@@ -53,6 +54,7 @@ layout(push_constant, std430) uniform Push {
   uint max_blocks;
   uint window; // 0 = all positions
   float scale;
+  float cap;       // of the scores, with SOFT_CAP only
   uint qkv_stride; // a multiple of 4; this and the next with ATTENTION_ROPE only
   float norm_eps;
 };
@@ -269,6 +271,8 @@ void attend(uint low, uint high, uint parity, uint kv_head, uint next_block) {
   float scores[GROUP];
   [[unroll]] for (uint g = 0; g < GROUP; ++g) scores[g] = 0.0;
   if (attended) score(blocks[parity][lane / KV_BLOCK] * kv_heads + kv_head, lane, scores);
+  if (SOFT_CAP != 0)
+    [[unroll]] for (uint g = 0; g < GROUP; ++g) scores[g] = soft_cap(scores[g], cap * LOG2_E);
 
   uint quad = lane % KV_QUADS;
   uint team = lane / KV_QUADS;

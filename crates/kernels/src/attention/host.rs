@@ -17,7 +17,7 @@ const BLOCK: usize = KV_BLOCK as usize;
 const RUN: usize = 8;
 
 pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
-    let Params { kv_heads, max_blocks, window, scale, .. } = dispatch.params();
+    let Params { kv_heads, max_blocks, window, scale, cap, .. } = dispatch.params();
     let layout = layout(dispatch, kv_heads);
     let q = queries(dispatch, memory, layout);
     let row_count = memory.read::<u32>(dispatch.slice("row_count"))[0] as usize;
@@ -36,7 +36,7 @@ pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
         let table = &block_table[(row.sequence * max_blocks) as usize..];
         let positions = attended(row.position, window);
         pulp::Arch::new().dispatch(|| {
-            let mut state = Group::new(layout, &q[job * group..][..group], scale);
+            let mut state = Group::new(layout, &q[job * group..][..group], scale, cap);
             for block in positions.start / KV_BLOCK..=row.position / KV_BLOCK {
                 let first = block * KV_BLOCK;
                 let low = positions.start.saturating_sub(first) as usize;
@@ -57,6 +57,8 @@ struct Group {
     padded: usize,
     /// Heads of queries, zero-padded, times the scale.
     queries: Vec<f32>,
+    /// Soft cap of the scores; 0 means none.
+    cap: f32,
     sums: Vec<f32>,
     maxima: Vec<f32>,
     totals: Vec<f32>,
@@ -66,7 +68,7 @@ struct Group {
 
 impl Group {
     #[inline(always)]
-    fn new(layout: KvLayout, q: &[f32], scale: f32) -> Self {
+    fn new(layout: KvLayout, q: &[f32], scale: f32, cap: f32) -> Self {
         let padded = (layout.words() * layout.dtype.values_per_word()) as usize;
         let size = layout.head_dim as usize;
         let heads = q.len() / size;
@@ -78,6 +80,7 @@ impl Group {
             layout,
             padded,
             queries,
+            cap,
             sums: vec![0.0; heads * padded],
             maxima: vec![f32::NEG_INFINITY; heads],
             totals: vec![0.0; heads],
@@ -89,7 +92,7 @@ impl Group {
     /// Attends to the positions [low, high) of a block.
     #[inline(always)]
     fn attend(&mut self, k: &[u32], v: &[u32], low: usize, high: usize) {
-        let Self { layout, padded, queries, sums, maxima, totals, k: k_values, v: v_values } = self;
+        let Self { layout, padded, queries, cap, sums, maxima, totals, k: k_values, v: v_values } = self;
         let dtype = layout.dtype;
         let k = values(dtype, k, k_values);
         let v = values(dtype, v, v_values);
@@ -101,6 +104,9 @@ impl Group {
                 KvType::F16 => scores::<8>(query, k, &mut weights),
             }
             let weights = &mut weights[low..high];
+            if *cap > 0.0 {
+                weights.iter_mut().for_each(|score| *score = *cap * (*score / *cap).tanh());
+            }
             let new_maximum = weights.iter().copied().fold(*maximum, f32::max);
             let factor = (*maximum - new_maximum).exp();
             weights.iter_mut().for_each(|weight| *weight = (*weight - new_maximum).exp());

@@ -49,6 +49,7 @@ struct Params {
     max_blocks: u32,
     window: u32,
     scale: f32,
+    cap: f32,
     /// This and the next only where RoPE is taken along.
     qkv_stride: u32,
     norm_eps: f32,
@@ -65,6 +66,8 @@ pub struct Attention {
     pub scale: f32,
     /// A row attends to its own and the `window − 1` positions before it; 0 means all.
     pub window: u32,
+    /// Scores become cap · tanh(score / cap), where there is a cap.
+    pub soft_cap: Option<f32>,
     /// Blocks of a sequence in the block table.
     pub max_blocks: u32,
     /// Workgroups that share the positions of a row and KV head; at most [`MAX_PARTS`].
@@ -150,17 +153,19 @@ impl Attention {
         constants: &[u32],
         (qkv_stride, norm_eps): (u32, f32),
     ) -> Dispatch {
-        let Self { cache, heads, scale, window, max_blocks, splits, expected_positions } = *self;
+        let Self { cache, heads, scale, window, soft_cap, max_blocks, splits, expected_positions } = *self;
         let KvLayout { kv_heads, head_dim, .. } = cache;
         assert!(heads.is_multiple_of(kv_heads), "{heads} heads do not share {kv_heads} KV heads evenly");
         assert!((1..=MAX_PARTS).contains(&splits), "{splits} splits");
         let group = self.group();
         let shares = heads / kv_heads / group;
         let positions = u64::from(rows) * u64::from(expected_positions);
-        let params = Params { kv_heads, shares, max_blocks, window, scale, qkv_stride, norm_eps };
+        let cap = soft_cap.unwrap_or(0.0);
+        let params = Params { kv_heads, shares, max_blocks, window, scale, cap, qkv_stride, norm_eps };
+        let capped = soft_cap.is_some().into();
         Dispatch {
             kernel,
-            specialization: [&[ATTENTION_LOCAL_SIZE, head_dim, group, splits], constants].concat(),
+            specialization: [&[ATTENTION_LOCAL_SIZE, head_dim, group, splits, capped], constants].concat(),
             bindings,
             params: bytemuck::bytes_of(&params).to_vec(),
             grid: Grid::Groups([rows, kv_heads * shares, splits]),

@@ -8,7 +8,7 @@ use crate::{Dispatch, HostMemory};
 use half::f16;
 
 pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
-    let Params { kv_heads, max_blocks, window, scale, .. } = dispatch.params();
+    let Params { kv_heads, max_blocks, window, scale, cap, .. } = dispatch.params();
     let layout = layout(dispatch, kv_heads);
     let q = queries(dispatch, memory, layout);
     let row_count = memory.read::<u32>(dispatch.slice("row_count"))[0] as usize;
@@ -35,7 +35,9 @@ pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
             let score = |position| -> f64 {
                 let products =
                     q[at..at + size].iter().zip(0..).map(|(q, dim)| f64::from(*q) * k(position, dim));
-                products.sum::<f64>() * f64::from(scale)
+                let score = products.sum::<f64>() * f64::from(scale);
+                let cap = f64::from(cap);
+                if cap > 0.0 { cap * (score / cap).tanh() } else { score }
             };
             let scores: Vec<f64> = positions.clone().map(score).collect();
             let maximum = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -129,5 +129,5 @@ pub(super) fn arguments(dispatch: &Dispatch) -> (rope_kv::Params, u32) {
         max_blocks,
         norm_eps,
     };
-    (params, dispatch.specialization[4])
+    (params, dispatch.specialization[5])
 }

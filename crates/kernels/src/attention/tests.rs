@@ -11,14 +11,23 @@ struct Check {
     kv_heads: u32,
     head_dim: u32,
     window: u32,
+    soft_cap: Option<f32>,
     /// Positions of the rows; the sequence is the row's index modulo 3.
     positions: &'static [u32],
     /// Rows in use; the others stay untouched.
     in_use: u32,
 }
 
-const BASE: Check =
-    Check { dtype: KvType::F32, heads: 4, kv_heads: 2, head_dim: 64, window: 0, positions: &[40], in_use: 1 };
+const BASE: Check = Check {
+    dtype: KvType::F32,
+    heads: 4,
+    kv_heads: 2,
+    head_dim: 64,
+    window: 0,
+    soft_cap: None,
+    positions: &[40],
+    in_use: 1,
+};
 
 const SEQUENCES: u32 = 3;
 
@@ -32,12 +41,20 @@ struct Made {
 impl Check {
     /// Random q and caches; positions that no row attends to hold NaN.
     fn make(self, splits: u32) -> Made {
-        let Self { dtype, heads, kv_heads, head_dim, window, positions, in_use } = self;
+        let Self { dtype, heads, kv_heads, head_dim, window, soft_cap, positions, in_use } = self;
         let cache = KvLayout { dtype, kv_heads, head_dim };
         let rows = positions.len() as u32;
         let max_blocks = positions.iter().max().unwrap() / KV_BLOCK + 1;
-        let attention =
-            Attention { cache, heads, scale: 0.3, window, max_blocks, splits, expected_positions: 1 };
+        let attention = Attention {
+            cache,
+            heads,
+            scale: 0.3,
+            window,
+            soft_cap,
+            max_blocks,
+            splits,
+            expected_positions: 1,
+        };
         let mut case = Case::new();
         // Blocks of the sequences interleave, and run backwards.
         let blocks = SEQUENCES * max_blocks;
@@ -152,6 +169,13 @@ fn sliding_window() {
 }
 
 #[test]
+fn soft_cap() {
+    // Scores reach about ±3, so that both ends of the curve count.
+    Check { soft_cap: Some(1.5), positions: &[10, 333], in_use: 2, ..BASE }.run();
+    Check { soft_cap: Some(50.0), window: 50, positions: &[333], dtype: KvType::F16, ..BASE }.run();
+}
+
+#[test]
 fn odd_head_sizes() {
     for head_dim in [2, 6, 80] {
         Check { heads: 2, head_dim, positions: &[37], ..BASE }.run();
@@ -191,8 +215,16 @@ fn attends_by_hand() {
     v[cache.v_index(0, 0, 0, 0)] = 8.0;
     v[cache.v_index(0, 0, 1, 1)] = 4.0;
     let mut case = Case::new();
-    let attention =
-        Attention { cache, heads: 1, scale: 0.5, window: 0, max_blocks: 1, splits: 1, expected_positions: 1 };
+    let attention = Attention {
+        cache,
+        heads: 1,
+        scale: 0.5,
+        window: 0,
+        soft_cap: None,
+        max_blocks: 1,
+        splits: 1,
+        expected_positions: 1,
+    };
     let bindings = Bindings {
         q: case.values(&[0.0f32, 2.0]),
         k_cache: case.values(&k),

@@ -1,6 +1,6 @@
 use super::*;
-use crate::linear::Epilogue;
 use crate::linear::testing::{LinearCase, check};
+use crate::linear::{Epilogue, Experts};
 use crate::weights::WeightFormat;
 use proptest::prelude::*;
 
@@ -23,6 +23,32 @@ fn residual_and_gate() {
     for epilogue in [Epilogue::Add, Epilogue::SiluGated] {
         check(dispatch, LinearCase { rows: 66, cols: 172, tokens: 65, epilogue, ..LinearCase::default() });
     }
+}
+
+#[test]
+fn bias_and_the_other_epilogues() {
+    for epilogue in [Epilogue::Add, Epilogue::GeluGated, Epilogue::SoftCap(2.5)] {
+        check(
+            dispatch,
+            LinearCase { rows: 66, cols: 40, tokens: 9, epilogue, bias: true, ..LinearCase::default() },
+        );
+    }
+}
+
+#[test]
+fn experts_in_every_format() {
+    let experts = Some(Experts { first: 1, count: 3, slots: 2, shared_x: false });
+    for format in WeightFormat::ALL {
+        let layer = LinearCase { format, rows: 70, cols: 64, ..LinearCase::default() };
+        check(dispatch, LinearCase { tokens: 200, active: 190, experts, ..layer });
+    }
+}
+
+#[test]
+fn experts_that_share_x_with_bias_and_gate() {
+    let experts = Some(Experts { first: 0, count: 9, slots: 4, shared_x: true });
+    let layer = LinearCase { rows: 18, cols: 96, tokens: 5, bias: true, experts, ..LinearCase::default() };
+    check(dispatch, LinearCase { epilogue: Epilogue::SiluGated, ..layer });
 }
 
 #[test]

@@ -10,12 +10,12 @@
 #include "weights.glsl"
 #include "linear.glsl"
 
-layout(constant_id = 3) const uint NORM = 0;
-layout(constant_id = 4) const uint SUBGROUP_ROWS = 2;
+layout(constant_id = 6) const uint NORM = 0;
+layout(constant_id = 7) const uint SUBGROUP_ROWS = 2;
 // 0 where x is too long for shared memory: then every product reads it again.
-layout(constant_id = 5) const uint STAGED = 1;
-layout(constant_id = 6) const uint POLLS = 0;     // x and the residual are handed over
-layout(constant_id = 7) const uint PUBLISHES = 0; // y is handed over
+layout(constant_id = 8) const uint STAGED = 1;
+layout(constant_id = 9) const uint POLLS = 0;     // x and the residual are handed over
+layout(constant_id = 10) const uint PUBLISHES = 0; // y is handed over
 #include "handover.glsl"
 
 const uint CHUNKS = (COLS + CHUNK - 1) / CHUNK;
@@ -101,27 +101,33 @@ float chunk_product(Chunk weights, uint chunk, uint x_base) {
 #endif
 
 // Arrays sized by a specialization constant cannot be passed or assigned, so these work on one row.
-Chunk load_row_chunk(uint row, uint chunk) {
-  return load_chunk(weight, scales, min(row, rows - 1), min(chunk, CHUNKS - 1), COLS);
+Chunk load_row_chunk(uint matrix, uint row, uint chunk) {
+  return load_chunk(weight, scales, matrix + min(row, rows - 1), min(chunk, CHUNKS - 1), COLS);
 }
 
 void main() {
-  uint token_row = gl_WorkGroupID.y;
-  if (token_row >= row_count.at[0]) return;
+  uint slot = gl_WorkGroupID.y; // a token row, or one of its experts
+  if (slot >= row_count.at[0] * max(SLOTS, 1)) return;
+  uint matrix = 0; // the row where the expert's begin
+  if (SLOTS != 0) {
+    uint expert = experts.at[slot] - first_expert;
+    if (expert >= expert_count) return;
+    matrix = expert * rows;
+  }
   uint first_row = (gl_WorkGroupID.x * gl_NumSubgroups + gl_SubgroupID) * SUBGROUP_ROWS;
   uint lane = gl_SubgroupInvocationID;
   Chunk next[SUBGROUP_ROWS];
-  uint x_base = token_row * (x_stride / 4);
+  uint x_base = slot / X_SLOTS * (x_stride / 4);
   // Weights under way would hold up the polls behind them.
   float squares = POLLS != 0 ? stage(x_base) : 0.0;
-  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) next[r] = load_row_chunk(first_row + r, lane);
+  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) next[r] = load_row_chunk(matrix, first_row + r, lane);
   if (POLLS == 0) squares = stage(x_base);
   float norm = 1.0;
   if (NORM != 0) norm = inversesqrt(workgroup_sum(squares) / float(COLS) + eps);
   barrier();
   if (first_row >= rows) return; // the whole subgroup
 
-  uint y_base = token_row * y_stride;
+  uint y_base = slot * y_stride;
   float start = 0.0; // lane r has the residual of row r
   if (EPILOGUE == EPILOGUE_ADD && lane < SUBGROUP_ROWS && first_row + lane < rows)
     start = handed_float(residual, y_base + first_row + lane);
@@ -132,16 +138,19 @@ void main() {
     [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) weights[r] = next[r];
     if (chunk + gl_SubgroupSize < CHUNKS) {
       [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r)
-        next[r] = load_row_chunk(first_row + r, chunk + gl_SubgroupSize);
+        next[r] = load_row_chunk(matrix, first_row + r, chunk + gl_SubgroupSize);
     }
     [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] += chunk_product(weights[r], chunk, x_base);
   }
   [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] = subgroupAdd(sums[r]) * norm;
 
   [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) {
-    if (lane != r || first_row + r >= rows) continue;
-    if (EPILOGUE != EPILOGUE_SILU_GATED) hand_over(y, y_base + first_row + r, start + sums[r]);
+    uint feature = first_row + r;
+    if (lane != r || feature >= rows) continue;
+    float product = biased(sums[r], matrix + feature);
+    if (!GATED) hand_over(y, y_base + feature, start + capped(product));
     // Gate and up rows alternate: an even row is a gate, the next one its partner.
-    else if (r % 2 == 0) hand_over(y, y_base + (first_row + r) / 2, silu(sums[r]) * sums[min(r + 1, SUBGROUP_ROWS - 1)]);
+    else if (r % 2 == 0)
+      hand_over(y, y_base + feature / 2, gated(product, biased(sums[min(r + 1, SUBGROUP_ROWS - 1)], matrix + feature + 1)));
   }
 }

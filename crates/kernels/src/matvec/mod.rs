@@ -32,13 +32,13 @@ const OTHER_SHARED_BYTES: u32 = 2048;
 
 /// Multiplies up to `token_rows` rows of x.
 pub fn dispatch(layer: &Linear, token_rows: u32, device: DeviceTraits, bindings: Bindings) -> Dispatch {
-    let WeightLayout { format, rows, cols } = layer.layout;
+    let WeightLayout { format, cols, .. } = layer.layout;
     let fits = |bytes: u32| bytes + OTHER_SHARED_BYTES <= device.shared_memory_bytes;
     // Two bytes a value and a scale for 32.
     let int16 = format == WeightFormat::Q8_0 && device.packed_dot_product && fits(cols * 2 + cols / 8);
     let staged = int16 || fits(cols.next_multiple_of(8) * 4);
     let Workgroup { local_size, subgroup_rows } = Workgroup::of(layer, int16);
-    let [cols, epilogue] = layer.specialization();
+    let [cols, epilogue, bias, slots, x_slots] = layer.specialization(&bindings);
     let norm = layer.norm_eps.is_some().into();
     // A vec4 of x is polled as a whole, once.
     let polls = layer.handover.polls && staged && cols.is_multiple_of(4);
@@ -50,6 +50,9 @@ pub fn dispatch(layer: &Linear, token_rows: u32, device: DeviceTraits, bindings:
             local_size,
             cols,
             epilogue,
+            bias,
+            slots,
+            x_slots,
             norm,
             subgroup_rows,
             staged.into(),
@@ -58,7 +61,11 @@ pub fn dispatch(layer: &Linear, token_rows: u32, device: DeviceTraits, bindings:
         ],
         bindings: layer.bindings(bindings),
         params: layer.params(),
-        grid: Grid::Subgroups { jobs: rows.div_ceil(u64::from(subgroup_rows)) as u32, y: token_rows, z: 1 },
+        grid: Grid::Subgroups {
+            jobs: layer.features().div_ceil(u64::from(subgroup_rows)) as u32,
+            y: layer.y_rows(token_rows),
+            z: 1,
+        },
         cost: layer.cost(token_rows),
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::Access;
-use crate::linear::Epilogue;
 use crate::linear::testing::{LinearCase, case_of, check};
+use crate::linear::{Epilogue, Experts};
 use proptest::prelude::*;
 
 /// With shared memory for every x, without packed dot products.
@@ -140,6 +140,30 @@ fn only_whole_vectors_of_staged_activations_are_polled() {
         access("x") == Some(Access::Poll)
     };
     assert!(polls(staged, 36) && !polls(staged, 37) && !polls(unstaged, 36));
+}
+
+#[test]
+fn bias_and_the_other_epilogues() {
+    let layer = LinearCase { rows: 34, cols: 40, tokens: 2, bias: true, ..LinearCase::default() };
+    for epilogue in [Epilogue::Add, Epilogue::SiluGated, Epilogue::GeluGated, Epilogue::SoftCap(2.5)] {
+        check(staged, LinearCase { epilogue, ..layer });
+    }
+}
+
+#[test]
+fn experts_in_every_format() {
+    let experts = Experts { first: 1, count: 5, slots: 3, shared_x: false };
+    for format in WeightFormat::ALL {
+        let layer = LinearCase { format, rows: 18, cols: 288, tokens: 3, active: 2, ..LinearCase::default() };
+        check(staged, LinearCase { experts: Some(experts), ..layer });
+    }
+}
+
+#[test]
+fn experts_that_share_x_with_norm_bias_and_gate() {
+    let experts = Some(Experts { first: 0, count: 4, slots: 3, shared_x: true });
+    let layer = LinearCase { rows: 18, cols: 40, tokens: 2, experts, bias: true, ..LinearCase::default() };
+    check(staged, LinearCase { epilogue: Epilogue::SiluGated, norm_eps: Some(1e-6), ..layer });
 }
 
 #[test]

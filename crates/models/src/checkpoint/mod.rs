@@ -18,7 +18,7 @@ mod tensors;
 
 pub use config::{ConfigReader, DecoderConfig, Rope, RopeScaling, TokenIds};
 pub use error::{CheckpointError, Place};
-pub use tensor_names::ROPE_FREQ_FACTORS;
+pub use tensor_names::{ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT, ROPE_FREQ_FACTORS};
 pub use tensors::{StoredTensor, TensorView};
 
 use config::HuggingFaceConfig;
@@ -36,6 +36,8 @@ pub struct Checkpoint {
     label: String,
     source: Source,
     tensors: TensorTable,
+    /// What of the files is left out, for the user.
+    notices: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -50,12 +52,15 @@ impl Checkpoint {
         let label = path.display().to_string();
         if path.is_dir() {
             let config = HuggingFaceConfig::read(path)?;
-            let tensors = safetensors::read_folder(path)?;
-            return Ok(Checkpoint {
-                label,
-                source: Source::Folder { path: path.to_owned(), config },
-                tensors,
-            });
+            let wrapped = config.is_wrapped();
+            let canonical = if wrapped { tensor_names::without_wrapper } else { str::to_owned };
+            let tensors = safetensors::read_folder(path, canonical)?;
+            let source = Source::Folder { path: path.to_owned(), config };
+            let mut checkpoint = Checkpoint { label, source, tensors, notices: Vec::new() };
+            if wrapped {
+                checkpoint.skip_vision();
+            }
+            return Ok(checkpoint);
         }
         if path.extension().is_some_and(|extension| extension == "safetensors") {
             return Err(CheckpointError::NotACheckpoint {
@@ -81,8 +86,30 @@ impl Checkpoint {
         let architecture = metadata.require::<&str>("general.architecture")?.to_owned();
         let mut tensors = TensorTable::default();
         let file = TensorFile { label: label.clone(), bytes: Arc::clone(&bytes) };
-        tensors.add_file(file, stored, tensor_names::canonical)?;
-        Ok(Checkpoint { label, source: Source::Gguf { bytes, directory, architecture }, tensors })
+        tensors.add_file(file, stored, |name| tensor_names::canonical(&architecture, name))?;
+        let source = Source::Gguf { bytes, directory, architecture };
+        Ok(Checkpoint { label, source, tensors, notices: Vec::new() })
+    }
+
+    /// Counts the tensors that only images go through as used, and says so.
+    fn skip_vision(&mut self) {
+        let skipped = self.tensors.iter().filter(|tensor| tensor_names::is_vision(tensor.name));
+        let (names, bytes): (Vec<String>, Vec<usize>) =
+            skipped.map(|tensor| (tensor.name.to_owned(), tensor.data.len())).unzip();
+        names.iter().for_each(|name| self.ignore_tensor(name));
+        if !names.is_empty() {
+            let megabytes = bytes.iter().sum::<usize>() as f64 / 1e6;
+            self.notices.push(format!(
+                "{}: {} tensors of the vision tower, {megabytes:.1} MB, are left out: text only",
+                self.label,
+                names.len()
+            ));
+        }
+    }
+
+    /// What of the files is left out though it is no mistake, a line each.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// Path of the file or folder, for messages.
@@ -106,6 +133,11 @@ impl Checkpoint {
         }
     }
 
+    /// Whether it is a GGUF file.
+    pub fn is_gguf(&self) -> bool {
+        matches!(&self.source, Source::Gguf { .. })
+    }
+
     /// The metadata of a GGUF file; None for a folder.
     pub fn gguf_metadata(&self) -> Option<gguf::Metadata<'_>> {
         match &self.source {
@@ -117,7 +149,7 @@ impl Checkpoint {
     /// Whether the rows of q_proj and k_proj are permuted so that a rotary pair is (2i, 2i + 1) instead of
     /// (i, i + head_dim / 2): GGUF stores Llama so.
     pub fn interleaved_rope(&self) -> bool {
-        matches!(&self.source, Source::Gguf { architecture, .. } if architecture == "llama")
+        matches!(&self.source, Source::Gguf { architecture, .. } if matches!(architecture.as_str(), "llama" | "smollm3"))
     }
 
     /// The configuration, every key still to be taken.

@@ -3,6 +3,12 @@
 /// Divisors of the RoPE frequencies, one a pair: how GGUF stores `llama3` scaling. Hugging Face has no such tensor.
 pub const ROPE_FREQ_FACTORS: &str = "rope_freqs.weight";
 
+/// Divisors of the frequencies in contexts up to the original length: how GGUF stores `longrope`.
+pub const ROPE_FACTORS_SHORT: &str = "rope_factors_short.weight";
+
+/// The divisors for longer contexts.
+pub const ROPE_FACTORS_LONG: &str = "rope_factors_long.weight";
+
 /// Names outside the layers.
 static GLOBAL: &[(&str, &str)] =
     &[("token_embd", "model.embed_tokens"), ("output_norm", "model.norm"), ("output", "lm_head")];
@@ -20,14 +26,55 @@ static LAYER: &[(&str, &str)] = &[
     ("ffn_gate", "mlp.gate_proj"),
     ("ffn_up", "mlp.up_proj"),
     ("ffn_down", "mlp.down_proj"),
+    ("ffn_gate_inp", "mlp.gate"),
+    ("ffn_gate_exps", "mlp.experts.gate_proj"),
+    ("ffn_up_exps", "mlp.experts.up_proj"),
+    ("ffn_down_exps", "mlp.experts.down_proj"),
 ];
 
-/// The canonical name of a GGUF tensor; a name without one stays as it is.
-pub(super) fn canonical(gguf: &str) -> String {
-    translate(gguf).unwrap_or_else(|| gguf.to_owned())
+/// Names within a layer that mean something else, or nothing, in other architectures.
+fn own_layer_names(architecture: &str) -> &'static [(&'static str, &'static str)] {
+    match architecture {
+        "gemma2" | "gemma3" => &[
+            ("ffn_norm", "pre_feedforward_layernorm"),
+            ("post_attention_norm", "post_attention_layernorm"),
+            ("post_ffw_norm", "post_feedforward_layernorm"),
+        ],
+        "phi3" => &[("attn_qkv", "self_attn.qkv_proj"), ("ffn_up", "mlp.gate_up_proj")],
+        _ => &[],
+    }
 }
 
-fn translate(gguf: &str) -> Option<String> {
+/// The canonical name of a GGUF tensor; a name without one stays as it is.
+pub(super) fn canonical(architecture: &str, gguf: &str) -> String {
+    translate(architecture, gguf).unwrap_or_else(|| gguf.to_owned())
+}
+
+/// Where the language model's tensors stand in a model that sees, too: before and after transformers 4.52.
+const LANGUAGE_PREFIXES: [(&str, &str); 3] = [
+    ("language_model.model.", "model."),
+    ("model.language_model.", "model."),
+    ("language_model.lm_head.", "lm_head."),
+];
+
+/// The parts of such a model that a text does not go through.
+const VISION_PREFIXES: [&str; 4] =
+    ["vision_tower.", "multi_modal_projector.", "model.vision_tower.", "model.multi_modal_projector."];
+
+/// The name of a tensor of a model that sees as the language model alone would have it.
+pub(super) fn without_wrapper(name: &str) -> String {
+    let inner = LANGUAGE_PREFIXES
+        .iter()
+        .find_map(|(prefix, instead)| name.strip_prefix(prefix).map(|rest| format!("{instead}{rest}")));
+    inner.unwrap_or_else(|| name.to_owned())
+}
+
+/// Whether a text does not go through this tensor of a model that sees.
+pub(super) fn is_vision(name: &str) -> bool {
+    VISION_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn translate(architecture: &str, gguf: &str) -> Option<String> {
     let (stem, kind) = gguf.rsplit_once('.')?;
     if !matches!(kind, "weight" | "bias") {
         return None;
@@ -38,7 +85,8 @@ fn translate(gguf: &str) -> Option<String> {
     // '007' and '7' are two names in the file and must stay two names here.
     let is_plain = layer.parse::<u32>().is_ok_and(|number| number.to_string() == layer);
     is_plain.then_some(())?;
-    Some(format!("model.layers.{layer}.{}.{kind}", lookup(LAYER, stem)?))
+    let own = lookup(own_layer_names(architecture), stem);
+    Some(format!("model.layers.{layer}.{}.{kind}", own.or_else(|| lookup(LAYER, stem))?))
 }
 
 fn lookup(table: &[(&str, &'static str)], gguf: &str) -> Option<&'static str> {
@@ -47,7 +95,7 @@ fn lookup(table: &[(&str, &'static str)], gguf: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use super::{canonical, is_vision, without_wrapper};
 
     #[test]
     fn known_names_are_translated() {
@@ -62,7 +110,7 @@ mod tests {
             ("blk.0.ffn_norm.weight", "model.layers.0.post_attention_layernorm.weight"),
             ("blk.0.ffn_down.weight", "model.layers.0.mlp.down_proj.weight"),
         ] {
-            assert_eq!(canonical(gguf), hf);
+            assert_eq!(canonical("llama", gguf), hf);
         }
     }
 
@@ -79,7 +127,22 @@ mod tests {
             "weight",
             "",
         ] {
-            assert_eq!(canonical(name), name);
+            assert_eq!(canonical("llama", name), name);
         }
+    }
+
+    #[test]
+    fn norms_are_called_by_where_they_stand() {
+        let norm = |architecture: &str| canonical(architecture, "blk.0.ffn_norm.weight");
+        assert_eq!(norm("qwen2"), "model.layers.0.post_attention_layernorm.weight");
+        assert_eq!(norm("gemma3"), "model.layers.0.pre_feedforward_layernorm.weight");
+    }
+
+    #[test]
+    fn a_model_that_sees_has_a_language_model_inside() {
+        for name in ["language_model.model.norm.weight", "model.language_model.norm.weight"] {
+            assert_eq!(without_wrapper(name), "model.norm.weight");
+        }
+        assert!(is_vision("vision_tower.post_layernorm.bias") && !is_vision("model.norm.weight"));
     }
 }

@@ -68,6 +68,7 @@ fn a_plain_configuration_is_read() {
         num_attention_heads: 8,
         num_key_value_heads: 4,
         head_dim: 8,
+        rotary_dim: 8,
         max_position_embeddings: 512,
         rms_norm_eps: 1e-5,
         rope: Rope { theta: 500000.0, scaling: RopeScaling::None },
@@ -191,11 +192,9 @@ fn rope_scaling_in_both_spellings() {
 #[test]
 fn other_rope_scaling_is_refused_by_name() {
     for (scaling, parts) in [
-        (
-            json!({"rope_type": "yarn", "factor": 4.0}),
-            ["rope_scaling.rope_type", r#""yarn" is not supported"#],
-        ),
-        (json!({"type": "dynamic", "factor": 4.0}), ["rope_type", "dynamic"]),
+        (json!({"rope_type": "ntk", "factor": 4.0}), ["rope_scaling.rope_type", r#""ntk" is not supported"#]),
+        (json!({"rope_type": "yarn"}), ["rope_scaling.factor", "missing"]),
+        (json!({"rope_type": "longrope", "short_factor": [1, -1]}), ["rope_scaling.short_factor", "above 0"]),
         (json!({"type": "linear", "rope_type": "yarn"}), ["rope_scaling.type", "the same as rope_type"]),
         (
             json!({"type": "linear", "factor": 4.0, "beta": 1}),
@@ -271,6 +270,7 @@ fn gguf_metadata_are_read_under_the_same_names() {
         num_attention_heads: 2,
         num_key_value_heads: 1,
         head_dim: 16,
+        rotary_dim: 16,
         max_position_embeddings: 64,
         rms_norm_eps: 1e-5,
         rope: Rope { theta: 10000.0, scaling: RopeScaling::None },
@@ -295,7 +295,7 @@ fn gguf_keys_that_are_not_understood_are_refused() {
             U32(64),
             [r#""llama.attention.sliding_window" = 64"#, "full attention"],
         ),
-        ("llama.rope.scaling.type", Str("yarn"), [r#""llama.rope.scaling.type" = "yarn""#, "not supported"]),
+        ("llama.rope.scaling.type", Str("ntk"), [r#""llama.rope.scaling.type" = "ntk""#, "not supported"]),
         ("llama.rope.dimension_count", U32(8), [r#""llama.rope.dimension_count" = 8"#, "have 16"]),
         ("llama.attention.value_length", U32(8), [r#""llama.attention.value_length" = 8"#, "have 16"]),
         ("llama.rope.scaling.factor", F32(0.0), [r#""llama.rope.scaling.factor" is 0.0"#, "above 0"]),

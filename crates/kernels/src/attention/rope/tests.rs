@@ -14,6 +14,7 @@ struct Check {
     head_dim: u32,
     rotary_dim: u32,
     window: u32,
+    soft_cap: Option<f32>,
     normed: bool,
     positions: &'static [u32],
     in_use: u32,
@@ -27,6 +28,7 @@ const BASE: Check = Check {
     head_dim: 64,
     rotary_dim: 64,
     window: 0,
+    soft_cap: None,
     normed: true,
     positions: &[40],
     in_use: 1,
@@ -42,6 +44,7 @@ impl Check {
             head_dim,
             rotary_dim,
             window,
+            soft_cap,
             normed,
             positions,
             in_use,
@@ -50,8 +53,16 @@ impl Check {
         let cache = KvLayout { dtype, kv_heads, head_dim };
         let rows = positions.len() as u32;
         let max_blocks = positions.iter().max().expect("positions") / KV_BLOCK + 1;
-        let attention =
-            Attention { cache, heads, scale: 0.3, window, max_blocks, splits, expected_positions: 1 };
+        let attention = Attention {
+            cache,
+            heads,
+            scale: 0.3,
+            window,
+            soft_cap,
+            max_blocks,
+            splits,
+            expected_positions: 1,
+        };
         let mut case = Case::new();
         let blocks = rows * max_blocks;
         let table: Vec<u32> = (0..blocks).rev().collect();
@@ -141,6 +152,11 @@ fn half_precision() {
 #[test]
 fn sliding_window() {
     Check { window: 50, positions: &[10, 333], in_use: 2, ..BASE }.run();
+}
+
+#[test]
+fn soft_cap() {
+    Check { soft_cap: Some(1.5), positions: &[10, 333], in_use: 2, ..BASE }.run();
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct DecoderConfig {
     pub num_key_value_heads: u32,
     /// Elements of a head; even. Its own key: heads × head_dim need not be `hidden_size`.
     pub head_dim: u32,
+    /// How many elements of a head are rotated, the first ones; even.
+    pub rotary_dim: u32,
     /// Positions the model was made for.
     pub max_position_embeddings: u32,
     /// Added to the mean square before its root.
@@ -37,10 +39,23 @@ pub struct DecoderConfig {
 }
 
 impl DecoderConfig {
-    /// Takes the keys that every decoder has. What else an architecture understands, it takes itself.
+    /// Takes the keys that every decoder has, all of a head rotated. What else an architecture understands, it takes itself.
     pub fn take(keys: &mut ConfigReader) -> Result<DecoderConfig, CheckpointError> {
+        let rope = Rope::take(keys)?;
+        DecoderConfig::take_rotating(keys, rope, 1.0)
+    }
+
+    /// As [`take`](Self::take), for an architecture that has taken its rotary positions; `partial` is the share of a head
+    /// that is rotated where the file does not give a number of elements.
+    pub fn take_rotating(
+        keys: &mut ConfigReader,
+        rope: Rope,
+        partial: f64,
+    ) -> Result<DecoderConfig, CheckpointError> {
         let hidden_size = keys.take_size("hidden_size")?;
         let num_attention_heads = keys.take_size("num_attention_heads")?;
+        let head_dim = take_head_dim(keys, hidden_size, num_attention_heads)?;
+        let rotary_dim = (f64::from(head_dim) * partial) as u32;
         let config = DecoderConfig {
             architecture: keys.architecture().to_owned(),
             vocab_size: keys.take_size("vocab_size")?,
@@ -49,12 +64,14 @@ impl DecoderConfig {
             num_hidden_layers: keys.take_size("num_hidden_layers")?,
             num_attention_heads,
             num_key_value_heads: keys.take_opt_size("num_key_value_heads")?.unwrap_or(num_attention_heads),
-            head_dim: take_head_dim(keys, hidden_size, num_attention_heads)?,
+            head_dim,
+            rotary_dim,
             max_position_embeddings: keys.take_size("max_position_embeddings")?,
             rms_norm_eps: keys.take_positive("rms_norm_eps")? as f32,
-            rope: Rope::take(keys)?,
+            rope,
             tie_word_embeddings: keys.take("tie_word_embeddings")?,
         };
+        keys.expect("rope.dimension_count", rotary_dim)?;
         config.check(keys)?;
         Ok(config)
     }
@@ -68,6 +85,10 @@ impl DecoderConfig {
         }
         if !self.head_dim.is_multiple_of(2) {
             return Err(keys.mismatch("head_dim", self.head_dim, "an even number, for rotary pairs"));
+        }
+        if self.rotary_dim == 0 || !self.rotary_dim.is_multiple_of(2) {
+            let found = format!("{} of {} elements", self.rotary_dim, self.head_dim);
+            return Err(keys.mismatch("partial_rotary_factor", found, "an even number, for rotary pairs"));
         }
         if heads.checked_mul(self.head_dim).is_none_or(|width| width > i32::MAX as u32) {
             let expected = format!("less, with {heads} heads");
@@ -85,7 +106,7 @@ impl DecoderConfig {
 }
 
 /// The elements of a head: given, or the residual stream divided among the heads. In GGUF a value is as wide as a
-/// key and all of a head is rotated, or the file is refused.
+/// key, or the file is refused.
 fn take_head_dim(keys: &mut ConfigReader, hidden_size: u32, heads: u32) -> Result<u32, CheckpointError> {
     let head_dim = match keys.take_opt_size("head_dim")? {
         Some(head_dim) => head_dim,
@@ -96,6 +117,5 @@ fn take_head_dim(keys: &mut ConfigReader, hidden_size: u32, heads: u32) -> Resul
         }
     };
     keys.expect("attention.value_length", head_dim)?;
-    keys.expect("rope.dimension_count", head_dim)?;
     Ok(head_dim)
 }

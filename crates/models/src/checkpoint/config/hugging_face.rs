@@ -4,7 +4,7 @@ use super::reader::{ConfigReader, KeyNames};
 use super::token_ids::TokenIds;
 use crate::checkpoint::error::{CheckpointError, Place, clipped};
 use crate::checkpoint::json_file::{self, UniqueMap};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -18,10 +18,12 @@ static BOOKKEEPING: &[&str] = &[
     "_attn_implementation_autoset",
     "_name_or_path",
     "attention_dropout",
+    "auto_map",
     "bos_token_id",
     "cache_implementation",
     "do_sample",
     "dtype",
+    "embd_pdrop",
     "eos_token_id",
     "finetuning_task",
     "gradient_checkpointing",
@@ -36,6 +38,7 @@ static BOOKKEEPING: &[&str] = &[
     "pad_token_id",
     "problem_type",
     "repetition_penalty",
+    "resid_pdrop",
     "return_dict",
     "temperature",
     "tokenizer_class",
@@ -43,11 +46,54 @@ static BOOKKEEPING: &[&str] = &[
     "top_p",
     "torch_dtype",
     "torchscript",
+    "transformers.js_config",
     "transformers_version",
     "unsloth_fixed",
     "unsloth_version",
     "use_cache",
 ];
+
+/// A language model in the configuration of a model that sees, too.
+#[derive(Debug)]
+struct Wrapper {
+    /// `model_type` around it, and its own.
+    model_type: &'static str,
+    text_type: &'static str,
+    /// The class that the weights are of.
+    class: &'static str,
+    /// Keys around it about images.
+    vision_keys: &'static [&'static str],
+    /// What a key of it means that is not there: published files leave out what the class has as its default.
+    defaults: fn() -> Value,
+}
+
+static WRAPPERS: &[Wrapper] = &[Wrapper {
+    model_type: "gemma3",
+    text_type: "gemma3_text",
+    class: "Gemma3ForConditionalGeneration",
+    vision_keys: &[
+        "boi_token_index",
+        "eoi_token_index",
+        "image_token_index",
+        "mm_tokens_per_image",
+        "vision_config",
+    ],
+    defaults: || {
+        json!({
+            "vocab_size": 262_208,
+            "hidden_size": 2304,
+            "intermediate_size": 9216,
+            "num_hidden_layers": 26,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 4,
+            "head_dim": 256,
+            "max_position_embeddings": 131_072,
+            "rms_norm_eps": 1e-6,
+            "query_pre_attn_scalar": 256,
+            "sliding_window": 4096,
+        })
+    },
+}];
 
 /// The two configuration files of a folder.
 #[derive(Debug)]
@@ -55,6 +101,8 @@ pub(in crate::checkpoint) struct HuggingFaceConfig {
     file: String,
     architecture: String,
     config: BTreeMap<String, Value>,
+    /// The model around the language model, where there is one.
+    wrapper: Option<&'static Wrapper>,
     /// Path and keys, where the folder has one.
     generation: Option<(String, BTreeMap<String, Value>)>,
 }
@@ -71,22 +119,32 @@ impl HuggingFaceConfig {
         }
         let file = path.display().to_string();
         let UniqueMap(mut config) = json_file::read::<UniqueMap<Value>>(&path)?;
-        let architecture = match config.remove("model_type") {
+        let mut architecture = match config.remove("model_type") {
             Some(Value::String(model_type)) => model_type,
             other => {
                 return Err(mismatch(&file, "model_type", other.as_ref(), "the name of an architecture"));
             }
         };
+        let wrapper = WRAPPERS.iter().find(|wrapper| wrapper.model_type == architecture);
+        if let Some(wrapper) = wrapper {
+            config = unwrapped(&file, config, wrapper)?;
+            architecture = wrapper.text_type.to_owned();
+        }
         let path = folder.join(GENERATION_CONFIG_FILE);
         let generation = match path.is_file() {
             true => Some((path.display().to_string(), json_file::read::<UniqueMap<Value>>(&path)?.0)),
             false => None,
         };
-        Ok(HuggingFaceConfig { file, architecture, config, generation })
+        Ok(HuggingFaceConfig { file, architecture, config, wrapper, generation })
     }
 
     pub(in crate::checkpoint) fn architecture(&self) -> &str {
         &self.architecture
+    }
+
+    /// Whether the language model is part of a model that sees.
+    pub(in crate::checkpoint) fn is_wrapped(&self) -> bool {
+        self.wrapper.is_some()
     }
 
     /// The keys of `config.json` that can change results. A head whose tying is not mentioned is tied where it has
@@ -107,7 +165,8 @@ impl HuggingFaceConfig {
         keys.expect("chunk_size_feed_forward", 0)?;
         keys.expect("pretraining_tp", 1)?;
         let classes: Vec<String> = keys.take_opt("architectures")?.unwrap_or_default();
-        match classes.iter().find(|class| !class.ends_with("ForCausalLM")) {
+        let known = |class: &str| self.wrapper.is_some_and(|wrapper| wrapper.class == class);
+        match classes.iter().find(|class| !class.ends_with("ForCausalLM") && !known(class)) {
             Some(other) => {
                 Err(keys.unsupported("architectures", clipped(other), "have causal language models"))
             }
@@ -127,6 +186,33 @@ impl HuggingFaceConfig {
         }
         Ok(ids)
     }
+}
+
+/// The language model's keys, and of those around it the ones that it leaves out.
+fn unwrapped(
+    file: &str,
+    mut config: BTreeMap<String, Value>,
+    wrapper: &Wrapper,
+) -> Result<BTreeMap<String, Value>, CheckpointError> {
+    let mut text: BTreeMap<String, Value> = match config.remove("text_config") {
+        Some(Value::Object(text)) => text.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        other => return Err(mismatch(file, "text_config", other.as_ref(), "an object")),
+    };
+    match text.remove("model_type") {
+        None => {}
+        Some(found) if found == wrapper.text_type => {}
+        Some(other) => return Err(mismatch(file, "text_config.model_type", Some(&other), wrapper.text_type)),
+    }
+    wrapper.vision_keys.iter().for_each(|key| drop(config.remove(*key)));
+    for (key, value) in config.into_iter().chain(defaults_of(wrapper)) {
+        text.entry(key).or_insert(value);
+    }
+    Ok(text)
+}
+
+fn defaults_of(wrapper: &Wrapper) -> impl Iterator<Item = (String, Value)> {
+    let Value::Object(defaults) = (wrapper.defaults)() else { unreachable!("defaults are an object") };
+    defaults.into_iter()
 }
 
 /// One id, a list of ids, or none. Old files write -1 for none.

@@ -50,7 +50,7 @@ impl ConfigReader {
     }
 
     /// Gives an absent key a value.
-    pub(super) fn set_default(&mut self, key: &str, value: impl Into<Value>) {
+    pub fn set_default(&mut self, key: &str, value: impl Into<Value>) {
         self.entries.entry(key.to_owned()).or_insert(value.into());
     }
 
@@ -116,6 +116,83 @@ impl ConfigReader {
             }
             Some(other) => Err(self.mismatch(key, shown(&other), "an object")),
         }
+    }
+
+    /// Takes an object whose values are all objects; another one is left where it is.
+    pub fn take_opt_section_of_sections(
+        &mut self,
+        key: &str,
+    ) -> Result<Option<ConfigReader>, CheckpointError> {
+        match self.entries.get(key) {
+            Some(Value::Object(object)) if !object.is_empty() && object.values().all(Value::is_object) => {
+                self.take_opt_section(key)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The value of a number of things that stays to be taken.
+    pub fn peek_size(&self, key: &str) -> Result<u32, CheckpointError> {
+        self.clone().take_size(key)
+    }
+
+    /// Takes the keys about attention windows: for each of `layers` layers how many positions it sees, its own included;
+    /// 0 where it sees all of them. `slides` says of which layers there is a window where the file does not say it.
+    pub fn take_windows(
+        &mut self,
+        layers: u32,
+        slides: impl Fn(u32) -> bool,
+    ) -> Result<Vec<u32>, CheckpointError> {
+        let is_off = self.take_opt::<bool>("use_sliding_window")? == Some(false);
+        if matches!(self.names, KeyNames::Gguf) && self.entries.get("sliding_window") == Some(&0.into()) {
+            self.entries.remove("sliding_window"); // how GGUF says that there is none
+        }
+        let window = self.take_opt_size("sliding_window")?.filter(|_| !is_off);
+        let every = self.take_pattern("sliding_window_pattern", layers)?;
+        let written = self.take_pattern("_sliding_window_pattern", layers)?;
+        let by_type = self.take_layer_types(layers)?;
+        let pattern = by_type.clone().or(every).or(written);
+        let slides: Vec<bool> = pattern.unwrap_or_else(|| (0..layers).map(slides).collect());
+        if by_type.is_some_and(|types| types.contains(&true)) && window.is_none() {
+            return Err(self.mismatch("layer_types", "\"sliding_attention\"", "a sliding_window beside it"));
+        }
+        Ok(slides.into_iter().map(|slides| window.filter(|_| slides).unwrap_or(0)).collect())
+    }
+
+    /// Which layers slide: all but every n-th, or a list of them.
+    fn take_pattern(&mut self, key: &str, layers: u32) -> Result<Option<Vec<bool>>, CheckpointError> {
+        if matches!(self.entries.get(key), Some(Value::Array(_))) {
+            let list: Vec<bool> = self.take(key)?;
+            return match list.len() == layers as usize {
+                true => Ok(Some(list)),
+                false => Err(self.mismatch(
+                    key,
+                    format!("{} values", list.len()),
+                    format!("{layers}, one a layer"),
+                )),
+            };
+        }
+        let every = self.take_opt_size(key)?;
+        Ok(every.map(|every| (1..=layers).map(|layer| layer % every != 0).collect()))
+    }
+
+    /// Which layers slide, by the names of their attention.
+    fn take_layer_types(&mut self, layers: u32) -> Result<Option<Vec<bool>>, CheckpointError> {
+        let Some(types) = self.take_opt::<Vec<String>>("layer_types")? else { return Ok(None) };
+        if types.len() != layers as usize {
+            let found = format!("{} values", types.len());
+            return Err(self.mismatch("layer_types", found, format!("{layers}, one a layer")));
+        }
+        let slides = types.iter().map(|layer_type| match layer_type.as_str() {
+            "full_attention" => Ok(false),
+            "sliding_attention" => Ok(true),
+            other => Err(self.unsupported(
+                "layer_types",
+                quoted(other),
+                "have \"full_attention\" and \"sliding_attention\"",
+            )),
+        });
+        slides.collect::<Result<_, _>>().map(Some)
     }
 
     /// Takes a key for which only one value is implemented; absence means that value.

@@ -14,16 +14,19 @@ use std::sync::Arc;
 const SINGLE_FILE: &str = "model.safetensors";
 const INDEX_FILE: &str = "model.safetensors.index.json";
 
-/// Maps the files of a folder and lists their tensors.
-pub(in crate::checkpoint) fn read_folder(folder: &Path) -> Result<TensorTable, CheckpointError> {
+/// Maps the files of a folder and lists their tensors under the names that `canonical` gives them.
+pub(in crate::checkpoint) fn read_folder(
+    folder: &Path,
+    canonical: fn(&str) -> String,
+) -> Result<TensorTable, CheckpointError> {
     let single = folder.join(SINGLE_FILE);
     let index = folder.join(INDEX_FILE);
     let mut table = TensorTable::default();
     if single.is_file() {
         let (file, tensors) = read_file(&single)?;
-        table.add_file(file, tensors, str::to_owned)?;
+        table.add_file(file, tensors, canonical)?;
     } else if index.is_file() {
-        read_shards(folder, &Index::read(&index)?, &mut table)?;
+        read_shards(folder, &Index::read(&index)?, canonical, &mut table)?;
     } else {
         return Err(CheckpointError::NotACheckpoint {
             path: folder.display().to_string(),
@@ -41,16 +44,21 @@ fn read_file(path: &Path) -> Result<(TensorFile, Vec<StoredTensor>), CheckpointE
     Ok((TensorFile { label, bytes: Arc::new(bytes) }, tensors))
 }
 
-fn read_shards(folder: &Path, index: &Index, table: &mut TensorTable) -> Result<(), CheckpointError> {
+fn read_shards(
+    folder: &Path,
+    index: &Index,
+    canonical: fn(&str) -> String,
+    table: &mut TensorTable,
+) -> Result<(), CheckpointError> {
     let shards: BTreeSet<&str> = index.shard_of.values().map(String::as_str).collect();
     for shard in shards {
         let (file, tensors) = read_file(&index.shard_path(folder, shard)?)?;
         for tensor in &tensors {
             index.check_tensor(shard, &tensor.name)?;
         }
-        table.add_file(file, tensors, str::to_owned)?;
+        table.add_file(file, tensors, canonical)?;
     }
-    index.check_complete(table)
+    index.check_complete(canonical, table)
 }
 
 /// Which shard holds each tensor.
@@ -109,8 +117,12 @@ impl Index {
         }
     }
 
-    fn check_complete(&self, table: &TensorTable) -> Result<(), CheckpointError> {
-        match self.shard_of.iter().find(|(tensor, _)| table.get(tensor).is_none()) {
+    fn check_complete(
+        &self,
+        canonical: fn(&str) -> String,
+        table: &TensorTable,
+    ) -> Result<(), CheckpointError> {
+        match self.shard_of.iter().find(|(tensor, _)| table.get(&canonical(tensor)).is_none()) {
             None => Ok(()),
             Some((tensor, shard)) => Err(CheckpointError::Damaged {
                 file: self.file.clone(),
