@@ -1,6 +1,6 @@
 //! Measures prefill and decode of a resident model: the same plans, submissions and readbacks as a real run.
 
-use crate::{Engine, EngineError, Request, Sampling};
+use crate::{Engine, EngineError, Generated, Request, Sampling};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -17,6 +17,10 @@ pub struct Series {
     pub tokens: u32,
     /// Tokens a second of each repetition, ascending.
     pub tokens_per_second: Vec<f64>,
+    /// Share of the time in which the device was busy, of all repetitions together; absent where submissions are not timed,
+    /// and of prefill, whose single submission the host waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_share: Option<f64>,
 }
 
 impl Series {
@@ -24,7 +28,7 @@ impl Series {
         let mut tokens_per_second: Vec<f64> =
             times.iter().map(|t| f64::from(tokens) / t.as_secs_f64()).collect();
         tokens_per_second.sort_by(f64::total_cmp);
-        Self { name, tokens, tokens_per_second }
+        Self { name, tokens, tokens_per_second, device_share: None }
     }
 
     /// The slowest repetition.
@@ -63,15 +67,18 @@ impl Engine {
     /// Device errors, a depth beyond the context.
     pub fn bench_decode(&mut self, depth: u32, tokens: u32, repeat: u32) -> Result<Series, EngineError> {
         self.decode_once(depth, WARM_UP_TOKENS.min(self.context - depth))?;
-        let times =
-            (0..repeat).map(|_| self.decode_once(depth, tokens + 1)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Series::of(format!("decode at {depth}"), tokens, &times))
+        let runs = (0..repeat).map(|_| self.decode_once(depth, tokens + 1)).collect::<Result<Vec<_>, _>>()?;
+        let times: Vec<Duration> = runs.iter().map(|run| run.decode).collect();
+        let device: Option<Duration> = runs.iter().map(|run| run.device_decode).sum();
+        let wall: Duration = times.iter().sum();
+        let device_share = device.map(|time| (time.as_secs_f64() / wall.as_secs_f64()).min(1.0));
+        Ok(Series { device_share, ..Series::of(format!("decode at {depth}"), tokens, &times) })
     }
 
-    fn decode_once(&mut self, depth: u32, tokens: u32) -> Result<Duration, EngineError> {
+    fn decode_once(&mut self, depth: u32, tokens: u32) -> Result<Generated, EngineError> {
         let sampling = Sampling::default();
         let request = Request { prompt: &[0], max_tokens: tokens, sampling: &sampling, stop_tokens: &[] };
-        Ok(self.generate_from(depth, &request, &mut |_| ControlFlow::Continue(()))?.decode)
+        self.generate_from(depth, &request, &mut |_| ControlFlow::Continue(()))
     }
 
     /// Prefills a prompt of `tokens` tokens, `repeat` times after a warm-up: until the first token is there.

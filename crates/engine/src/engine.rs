@@ -37,6 +37,8 @@ pub struct EngineOptions {
     pub executor: Option<Executor>,
     /// Whether the workgroups of decode are measured on a hardware GPU for which that has not been done yet.
     pub autotune: bool,
+    /// Whether the device's speed at a matrix product is measured, for [`Engine::compute_limit`].
+    pub measure_compute: bool,
     /// How the device is opened.
     pub session: SessionOptions,
 }
@@ -51,6 +53,7 @@ impl EngineOptions {
             kv_type: KvType::F16,
             executor: None,
             autotune: true,
+            measure_compute: false,
             session: SessionOptions::default(),
         }
     }
@@ -135,6 +138,7 @@ pub struct Engine {
     weight_bytes: u64,
     weights_format: String,
     bandwidth_limit: f64,
+    compute_limit: Option<f64>,
     /// Mailbox slots written so far.
     loads: u32,
     /// The submissions whose slots may still be unread, oldest first.
@@ -172,8 +176,16 @@ impl Engine {
         options: EngineOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, EngineError> {
-        let EngineOptions { context, score, activations, kv_type, executor: wanted, autotune, session } =
-            options;
+        let EngineOptions {
+            context,
+            score,
+            activations,
+            kv_type,
+            executor: wanted,
+            autotune,
+            measure_compute,
+            session,
+        } = options;
         let (max_buffer_bytes, device) = match &choice.target {
             Target::Vulkan(info) => {
                 (info.limits.max_memory_allocation_bytes.min(MAX_BUFFER_BYTES), traits_of(info))
@@ -205,6 +217,7 @@ impl Engine {
         let weight_bytes = built.weight_bytes();
         built.load(&mut Loading(&mut builder), &mut |done| progress(done, weight_bytes))?;
         let bandwidth_limit = builder.measure_read_bandwidth()?;
+        let compute_limit = measure_compute.then(|| builder.measure_matrix_product()).transpose()?;
         let (executor, decode) = executor::choose(&mut builder, &built.handles, wanted, context)?;
         let scores: Vec<_> = built.handles.score.iter().map(|s| (s.logits, "logits")).collect();
         let session = builder.seal(&scores)?;
@@ -220,6 +233,7 @@ impl Engine {
             weight_bytes,
             weights_format: built.weights_format(),
             bandwidth_limit,
+            compute_limit,
             loads: 0,
             unread: VecDeque::new(),
             ring_head: 0,
@@ -276,6 +290,18 @@ impl Engine {
     /// Weight bytes that a decode step reads, by the plan's own account.
     pub fn weight_bytes_per_token(&self) -> u64 {
         self.session.program().plan_of(self.decode).cost().weight_bytes
+    }
+
+    /// Operations a second of a matrix product on this device, if that was to be measured while loading.
+    pub fn compute_limit(&self) -> Option<f64> {
+        self.compute_limit
+    }
+
+    /// Operations of a decode step, without attention's, which grow with the context.
+    pub fn operations_per_token(&self) -> u64 {
+        let steps = &self.session.program().plan_of(self.decode).steps;
+        let linear = steps.iter().map(|step| step.dispatch.cost).filter(|cost| cost.weight_bytes > 0);
+        linear.map(|cost| cost.operations).sum()
     }
 
     /// Bytes a second of a streaming read on this device, measured while loading.

@@ -56,6 +56,8 @@ pub struct Generated {
     pub prefill: Duration,
     /// From the first token to the last.
     pub decode: Duration,
+    /// How long the decode steps kept the device busy, where submissions are timed.
+    pub device_decode: Option<Duration>,
     /// Submissions that the prefill took.
     pub prefill_submits: u64,
     /// Times the host waited for the prefill.
@@ -114,6 +116,7 @@ impl Engine {
         let mut prefill = Duration::ZERO;
         let mut prefill_host_waits = 0;
         let mut last = start;
+        let mut device_decode = None;
         while let Some((count, ticket)) = run.batches.pop_front() {
             run.engine.session.wait(ticket)?;
             let now = Instant::now();
@@ -123,6 +126,9 @@ impl Engine {
                     run.engine.session.ledger().snapshot().after_seal.host_waits - waits_before;
             } else {
                 run.adapt(count, now - last);
+                if let Some(time) = run.engine.session.submission_time(ticket)? {
+                    device_decode = Some(device_decode.unwrap_or_default() + time);
+                }
             }
             last = now;
             for _ in 0..count {
@@ -154,7 +160,16 @@ impl Engine {
         let decode = last - start - prefill;
         let finish = finish.unwrap_or(full);
         let prompt_tokens = prompt_len.into();
-        Ok(Generated { prompt_tokens, tokens, finish, prefill, decode, prefill_submits, prefill_host_waits })
+        Ok(Generated {
+            prompt_tokens,
+            tokens,
+            finish,
+            prefill,
+            decode,
+            device_decode,
+            prefill_submits,
+            prefill_host_waits,
+        })
     }
 
     /// Sends the prompt in chunks; the last one samples the first token.

@@ -5,6 +5,7 @@
 
 mod bandwidth;
 mod choice;
+mod compute;
 mod cpu;
 mod error;
 mod gpu;

@@ -136,6 +136,17 @@ impl SessionBuilder {
         }
     }
 
+    /// Measures how fast this device multiplies matrices with the kernel of prefill, before the seal: operations a second.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn measure_matrix_product(&mut self) -> Result<f64, Error> {
+        match &mut self.executor {
+            Builder::Gpu(gpu) => crate::compute::of_device(gpu.device()),
+            Builder::Cpu(_) => crate::compute::of_host(),
+        }
+    }
+
     /// Measures how fast this device streams memory, before the seal; see [`crate::read_bandwidth`].
     ///
     /// # Errors

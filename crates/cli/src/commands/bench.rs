@@ -59,7 +59,11 @@ struct Output {
     model: ModelReport,
     /// Bytes a second of a streaming read on this device in this run.
     bandwidth_limit: f64,
+    /// Operations a second of a matrix product (the kernel of prefill, f16 weights) on this device in this run.
+    compute_limit: Option<f64>,
     weight_bytes_per_token: u64,
+    /// Of the linear layers; a multiply-add is two.
+    operations_per_token: u64,
     series: Vec<Measured>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     decode_phases: Vec<Phase>,
@@ -77,6 +81,8 @@ struct Measured {
     max: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     share_of_bandwidth_limit: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share_of_compute_limit: Option<f64>,
 }
 
 /// What of an earlier output is compared.
@@ -109,21 +115,35 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         .into());
     }
     let choice = args.device.choose()?;
-    let session = SessionOptions { profile: args.profile, ..SessionOptions::default() };
+    let session =
+        SessionOptions { profile: args.profile, time_submissions: true, ..SessionOptions::default() };
     let options = args.model.options(EngineOptions::fast(needed.max(66).min(longest)));
-    let options = EngineOptions { session, ..options };
+    let options = EngineOptions { session, measure_compute: true, ..options };
     let mut engine = model::load(&open, &choice, options)?;
 
     let limit = engine.bandwidth_limit();
     let bytes = engine.weight_bytes_per_token();
+    let (compute, operations) = (engine.compute_limit(), engine.operations_per_token());
+    let measured = |series: Series, bytes: Option<u64>| {
+        let rate = series.median();
+        let (min, median, max) = (series.min(), rate, series.max());
+        let share =
+            |limit: Option<f64>, each: u64| limit.filter(|l| *l > 0.0).map(|l| rate * each as f64 / l);
+        Measured {
+            series,
+            min,
+            median,
+            max,
+            share_of_bandwidth_limit: bytes.and_then(|bytes| share(Some(limit), bytes)),
+            share_of_compute_limit: share(compute, operations),
+        }
+    };
     let mut series = Vec::new();
     for tokens in prompts {
         series.push(measured(engine.bench_prefill(tokens, args.repeat)?, None));
     }
     for depth in &depths {
-        let decode = engine.bench_decode(*depth, args.gen_tokens, args.repeat)?;
-        let share = (limit > 0.0).then(|| decode.median() * bytes as f64 / limit);
-        series.push(measured(decode, share));
+        series.push(measured(engine.bench_decode(*depth, args.gen_tokens, args.repeat)?, Some(bytes)));
     }
     let decode_phases = match args.profile {
         true => engine.profile_decode(depths.first().copied().unwrap_or(0))?,
@@ -135,7 +155,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         device: args.device.report(&choice),
         model: model::report(&open, &engine),
         bandwidth_limit: limit,
+        compute_limit: compute,
         weight_bytes_per_token: bytes,
+        operations_per_token: operations,
         series,
         decode_phases,
         counters: engine.ledger().snapshot(),
@@ -158,11 +180,6 @@ fn numbers(flag: &str, text: &str) -> Result<Vec<u32>> {
         word.parse().map_err(|_| Usage(format!("{flag}: '{word}' is no number of tokens")).into())
     });
     parsed.collect()
-}
-
-fn measured(series: Series, share_of_bandwidth_limit: Option<f64>) -> Measured {
-    let (min, median, max) = (series.min(), series.median(), series.max());
-    Measured { series, min, median, max, share_of_bandwidth_limit }
 }
 
 /// The series whose median fell by more than the noise.
@@ -196,14 +213,33 @@ fn text(output: &Output) -> String {
         output.weight_bytes_per_token as f64 / 1e9,
         output.bandwidth_limit / output.weight_bytes_per_token as f64
     );
+    if let Some(limit) = output.compute_limit {
+        let _ = writeln!(
+            text,
+            "matrix product {:.0} GFLOP/s · {:.3} GFLOP a token",
+            limit / 1e9,
+            output.operations_per_token as f64 / 1e9
+        );
+    }
+    let ModelReport { executor, executor_reason, activations, kv_cache, .. } = model;
+    let _ = writeln!(
+        text,
+        "activations {activations} · KV cache {kv_cache} · executor {executor}: {executor_reason}"
+    );
+    let _ = writeln!(text, "a warm-up before each series is not counted");
     let _ = writeln!(text, "{:<18} {:>10} {:>10} {:>10}  tok/s", "", "min", "median", "max");
     for measured in &output.series {
-        let share = measured
-            .share_of_bandwidth_limit
-            .map(|s| format!("   {:.0} % of the bandwidth limit", s * 100.0));
-        let share = share.unwrap_or_default();
         let Measured { series, min, median, max, .. } = measured;
-        let _ = writeln!(text, "{:<18} {min:>10.1} {median:>10.1} {max:>10.1}{share}", series.name);
+        let percent = |share: f64| format!("{:.0} %", share * 100.0);
+        // A single row is never bound by arithmetic.
+        let compute = measured.share_of_compute_limit.filter(|_| measured.share_of_bandwidth_limit.is_none());
+        let shares = [
+            measured.share_of_bandwidth_limit.map(|s| format!("{} of the bandwidth limit", percent(s))),
+            compute.map(|s| format!("{} of the compute limit", percent(s))),
+            series.device_share.map(|s| format!("device busy {} of the time", percent(s))),
+        ];
+        let shares = shares.into_iter().flatten().collect::<Vec<_>>().join(" · ");
+        let _ = writeln!(text, "{:<18} {min:>10.1} {median:>10.1} {max:>10.1}  {shares}", series.name);
     }
     if !output.decode_phases.is_empty() {
         let total: u64 = output.decode_phases.iter().map(|p| p.nanoseconds).sum();
