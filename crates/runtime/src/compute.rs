@@ -26,9 +26,11 @@ fn product(size: u32, [weight, x, row_count, y]: [Slice; 4]) -> Dispatch {
         y_stride: size,
         norm_eps: None,
         epilogue: Epilogue::Store,
+        experts: None,
         handover: Handover::default(),
     };
-    let bindings = Bindings { weight, x, norm_weight: None, row_count, residual: None, y };
+    let bindings =
+        Bindings { weight, x, norm_weight: None, bias: None, row_count, experts: None, residual: None, y };
     matmul::dispatch(&layer, size, bindings)
 }
 
