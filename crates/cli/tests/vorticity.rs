@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{Resident, resident};
+use common::{Resident, devices, resident, vulkan};
+use resident_rollout::npz::Npz;
+use resident_rollout::vorticity::relative_error;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,7 +42,7 @@ impl Files {
         resident(["vorticity"]).arguments(words.split_whitespace().map(argument))
     }
 
-    /// A run in f64 on the CPU and its report.
+    /// A run and its report.
     fn report(&self, words: &str) -> Value {
         self.vorticity(words).argument("--json").run().expect(0).json()
     }
@@ -96,6 +98,56 @@ fn from_a_flow_to_a_field_and_its_error() {
         names,
         ["field.npz", "field.png", "run_A.npz", "run_Z.npz", "run_z0.npz", "traj.npz", "traj.png"]
     );
+}
+
+#[test]
+fn every_device_does_the_whole_way_in_f32() {
+    let exact = Files::encoded();
+    let decode = "decode --z run_Z.npz --z0 run_z0.npz --step 20 --out field.npz";
+    exact.vorticity(&format!("{decode} --device cpu")).run().expect(0);
+    for (device, kind) in devices() {
+        let files = Files::new();
+        let on = |words: &str| files.report(&format!("{words} --device {device} --dtype f32"));
+        let mut reports = vec![on("simulate --n 32 --steps 20 --seed 3 --out traj.npz")];
+        reports.push(on("encode --traj traj.npz --z0-out run_z0.npz --z-out run_Z.npz --seed 7"));
+        reports.push(on(decode));
+        for report in reports {
+            assert_eq!(
+                (&report["device"]["kind"], &report["vorticity"]["dtype"]),
+                (&kind.into(), &"f32".into())
+            );
+            let failed = report["gates"].as_array().unwrap().iter().find(|gate| gate["verdict"] == "fail");
+            assert!(failed.is_none(), "{failed:?}");
+            assert_eq!(
+                report["counters"]["after_seal"]["cpu_ops"].as_object().unwrap().is_empty(),
+                kind != "cpu"
+            );
+        }
+        for (file, key, tolerance) in [("traj.npz", "traj", 2e-6), ("field.npz", "omega", 1e-4)] {
+            let read = |files: &Files| Npz::open(&files.path(file)).unwrap().read::<f64>(key).unwrap();
+            let (found, expected) = (read(&files), read(&exact));
+            assert_eq!(found.shape, expected.shape);
+            let error = relative_error(&found.values, &expected.values);
+            assert!(error < tolerance, "{device} {file}: {error:.1e}");
+        }
+    }
+}
+
+#[test]
+fn devices_and_types_without_kernels_are_refused() {
+    let files = Files::new();
+    files
+        .vorticity("simulate --n 48 --out a.npz --device cpu --dtype f32")
+        .fails(1, &["powers of two from 16 to 1024"]);
+    if vulkan().is_some() {
+        files
+            .vorticity("simulate --out a.npz --device gpu --dtype f64")
+            .fails(1, &["f64 needs --device cpu"]);
+    }
+    if vulkan() != Some("gpu") {
+        files.vorticity("simulate --out a.npz --require-gpu").fails(4, &["a hardware GPU is required"]);
+    }
+    assert!(files.names().is_empty(), "{:?}", files.names());
 }
 
 #[test]

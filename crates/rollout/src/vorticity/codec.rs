@@ -66,18 +66,19 @@ pub struct Bands {
 impl Bands {
     /// The bands of a codec for N × N cells.
     pub fn new(n: usize, config: &CodecConfig) -> Self {
-        let mut bands = Self { low: Vec::new(), mid: Vec::new(), high: Vec::new() };
-        for at in 0..n * n {
-            let k = wavenumber(at % n, n).hypot(wavenumber(at / n, n));
-            if k <= config.k_cut {
-                bands.low.push(at);
-            } else if k <= config.mid_cut {
-                bands.mid.push(at);
-            } else {
-                bands.high.push(at);
-            }
-        }
-        bands
+        Self::with_low(n, config, |at| Self::k(n, at) <= config.k_cut)
+    }
+
+    /// The bands around a low one that a file names; the others share the rest.
+    pub fn with_low(n: usize, config: &CodecConfig, is_low: impl Fn(usize) -> bool) -> Self {
+        let (low, rest): (Vec<_>, Vec<_>) = (0..n * n).partition(|at| is_low(*at));
+        let (mid, high) = rest.into_iter().partition(|at| Self::k(n, *at) <= config.mid_cut);
+        Self { low, mid, high }
+    }
+
+    /// |k| of a flat index.
+    fn k(n: usize, at: usize) -> f64 {
+        wavenumber(at % n, n).hypot(wavenumber(at / n, n))
     }
 }
 
@@ -105,6 +106,23 @@ pub struct DecodeOptions<'a> {
     pub legacy: bool,
     /// Vortices to add.
     pub atoms: &'a [Atom],
+}
+
+impl DecodeOptions<'_> {
+    /// Refuses what cannot be added to a field.
+    ///
+    /// # Errors
+    /// An atom that is not finite or has no width.
+    pub fn check(&self) -> Result<(), VorticityError> {
+        for (index, atom) in self.atoms.iter().enumerate() {
+            check_finite(&format!("atom {index}"), &[atom.x, atom.y, atom.sign, atom.gamma, atom.radius])?;
+            if atom.radius <= 0.0 {
+                let text = format!("atom {index} has the radius {}, expected above 0", atom.radius);
+                return Err(VorticityError::Invalid(text));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A decoded field.
@@ -159,8 +177,7 @@ impl Codec {
     pub fn from_meta(meta: &CodecMeta) -> Result<Self, VorticityError> {
         check_size(meta.n)?;
         meta.config.check()?;
-        let mut bands = Bands::new(meta.n, &meta.config);
-        bands.low = (0..meta.n * meta.n).filter(|at| meta.mask_low[*at]).collect();
+        let bands = Bands::with_low(meta.n, &meta.config, |at| meta.mask_low[at]);
         let fft = Fft2::new(meta.n);
         Ok(Self { n: meta.n, config: meta.config, bands, anchors: meta.anchors.clone(), fft })
     }
@@ -225,7 +242,7 @@ impl Codec {
     /// A vector of another length, or not finite; an atom that is not finite or has no width.
     pub fn decode(&self, z: &[f64], options: &DecodeOptions) -> Result<Decoded, VorticityError> {
         self.check_vector(z)?;
-        check_atoms(options.atoms)?;
+        options.check()?;
         let modes = self.bands.low.len();
         let head = &z[2 * modes..2 * modes + 4];
         let low_pass = self.field_of(&self.bands.low, &z[..modes], &z[modes..]);
@@ -274,7 +291,11 @@ impl Codec {
         check_finite("the vector", z)
     }
 
-    fn check_frame(&self, omega: &[f64]) -> Result<(), VorticityError> {
+    /// Refuses a field that cannot be encoded.
+    ///
+    /// # Errors
+    /// Another size, or not finite.
+    pub fn check_frame(&self, omega: &[f64]) -> Result<(), VorticityError> {
         let cells = self.n * self.n;
         if omega.len() != cells {
             return Err(VorticityError::Invalid(format!(
@@ -321,17 +342,6 @@ impl Codec {
         }
         field
     }
-}
-
-fn check_atoms(atoms: &[Atom]) -> Result<(), VorticityError> {
-    for (index, atom) in atoms.iter().enumerate() {
-        check_finite(&format!("atom {index}"), &[atom.x, atom.y, atom.sign, atom.gamma, atom.radius])?;
-        if atom.radius <= 0.0 {
-            let text = format!("atom {index} has the radius {}, expected above 0", atom.radius);
-            return Err(VorticityError::Invalid(text));
-        }
-    }
-    Ok(())
 }
 
 impl Atom {

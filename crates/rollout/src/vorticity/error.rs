@@ -12,6 +12,9 @@ pub enum VorticityError {
     /// An npz file.
     #[error(transparent)]
     Npz(#[from] NpzError),
+    /// The device.
+    #[error("{0}")]
+    Runtime(#[from] resident_runtime::Error),
     /// Another file.
     #[error(transparent)]
     Write(#[from] WriteError),

@@ -78,8 +78,9 @@ impl CodecMeta {
         config.check()?;
         let square = file.header("mask_low")?.shape == [n, n];
         let shape = if square { vec![n, n] } else { vec![n * n] };
-        let mask_low = file.read_shaped("mask_low", &shape)?;
-        let anchors = read_anchors(file, n, &config)?;
+        let mask_low: Vec<bool> = file.read_shaped("mask_low", &shape)?;
+        let bands = Bands::with_low(n, &config, |at: usize| mask_low[at]);
+        let anchors = read_anchors(file, &bands.mid)?;
         let dtype = file.read_scalar::<u32>("dtype_code")?;
         if dtype > 1 {
             return Err(file
@@ -91,16 +92,15 @@ impl CodecMeta {
     }
 }
 
-/// The anchors of a file: modes of the middle band, none twice.
-fn read_anchors(file: &mut Npz, n: usize, config: &CodecConfig) -> Result<Vec<usize>, VorticityError> {
+/// The anchors of a file: modes of the middle band `mid`, none twice.
+fn read_anchors(file: &mut Npz, mid: &[usize]) -> Result<Vec<usize>, VorticityError> {
     let header = file.header("anchor_idx")?;
-    let most = Bands::new(n, config).mid.len();
+    let most = mid.len();
     if header.shape.len() != 1 || header.shape[0] > most {
         let expected = format!("at most the {most} modes of the middle band, in one dimension");
         return Err(file.mismatch("anchor_idx", format!("of shape {:?}", header.shape), expected).into());
     }
     let anchors = file.read::<i64>("anchor_idx")?.values;
-    let mid = Bands::new(n, config).mid;
     let mut seen = std::collections::HashSet::new();
     anchors
         .iter()

@@ -8,6 +8,8 @@ use std::f64::consts::PI;
 
 /// The width of the box filter that makes noise an initial field.
 const INITIAL_SMOOTH: usize = 11;
+/// What a field that is not finite means.
+pub(super) const DIVERGED: &str = "the flow diverged; take a smaller dt";
 
 /// What a flow is made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,7 +84,7 @@ impl Flow {
         let k2 = self.tendency(&self.fft.forward(&ahead), &viscosity);
         let next = omega.iter().zip(k1.iter().zip(&k2)).map(|(w, (k1, k2))| w + dt / 2.0 * (k1 + k2));
         let next: Vec<f64> = next.collect();
-        check_finite("the flow diverged; take a smaller dt", &next)?;
+        check_finite(DIVERGED, &next)?;
         Ok(next)
     }
 

@@ -1,9 +1,11 @@
 //! Two-dimensional vorticity: the ground-truth flow, the codec between fields and the vectors that an operator rolls, the
 //! fit of that operator, and their files and pictures. `docs/vorticity.md` has the formulas.
 //!
-//! Fields are `omega[y, x]` in C order on a periodic box of 2π, N cells a side. This module computes in f64 on the CPU.
+//! Fields are `omega[y, x]` in C order on a periodic box of 2π, N cells a side. [`Flow`] and [`Codec`] compute in f64 on the
+//! CPU; [`Simulation`], [`Encoder`] and [`Decoder`] on the device that was chosen.
 
 mod codec;
+mod device;
 mod error;
 mod fft;
 mod files;

@@ -1,6 +1,8 @@
 //! NumPy's two generators, bit for bit: what `numpy.random.seed(s)` with `numpy.random.randn` and
 //! `numpy.random.default_rng(s)` with `random` draw. Files of the earlier program can only be reproduced with them.
 
+use resident_kernels::codec_spectra::{PCG_MULTIPLIER, words};
+
 const MT_WORDS: usize = 624;
 const MT_SHIFT: usize = 397;
 
@@ -68,8 +70,6 @@ impl Mt19937 {
     }
 }
 
-const PCG_MULTIPLIER: u128 = 0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645;
-
 /// PCG64 XSL-RR 128/64 (O'Neill 2014) seeded through SeedSequence, as `numpy.random.default_rng`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pcg64 {
@@ -93,6 +93,11 @@ impl Pcg64 {
 
     fn step(&mut self) {
         self.state = self.state.wrapping_mul(PCG_MULTIPLIER).wrapping_add(self.increment);
+    }
+
+    /// State and increment as kernels take them.
+    pub(super) fn words(&self) -> [[u32; 4]; 2] {
+        [words(self.state), words(self.increment)]
     }
 
     /// The next 64 bits.

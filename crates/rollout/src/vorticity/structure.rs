@@ -1,7 +1,7 @@
 //! The ternary structure of a field: what is left of it after smoothing, in three levels, after majority votes.
 
 /// Passes of the vote at most.
-const MAJORITY_PASSES: usize = 8;
+pub(super) const MAJORITY_PASSES: usize = 8;
 
 /// Box filter of `width` cells along the rows, then the columns: zeros beyond the border, always divided by `width`, the
 /// window [i − ⌊width/2⌋, i − ⌊width/2⌋ + width). A width of 0 or 1 changes nothing.

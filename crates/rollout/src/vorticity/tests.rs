@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::npz::{Compression, Npz, NpzWriter};
+use resident_ledger::Ledger;
+use resident_runtime::{SessionOptions, Target};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const N: usize = 32;
 /// The frames of the fixture.
@@ -344,4 +347,103 @@ fn a_picture_shows_signs_scale_and_the_y_axis_upwards() {
     assert_eq!(at(200, 200), [247, 247, 247]);
     let ink = pixels.chunks(3).filter(|pixel| *pixel == [40, 40, 40]).count();
     assert!(ink > 200, "the scale has numbers: {ink}");
+}
+
+/// Every way to compute in f32 on this machine: the interpreter, and the best Vulkan device if there is one.
+fn places() -> Vec<Place> {
+    let listing = resident_runtime::list_devices().expect("list devices");
+    let best =
+        resident_runtime::rank(&listing.devices).first().map(|ranked| listing.devices[ranked.index].clone());
+    if best.is_none() {
+        assert!(std::env::var_os("RESIDENT_REQUIRE_VULKAN").is_none(), "there is no Vulkan device");
+        eprintln!("skipped on the device: no Vulkan driver");
+    }
+    let targets = [Some(Target::Cpu), best.map(|info| Target::Vulkan(info.into()))].into_iter().flatten();
+    let place = |target| {
+        let (ledger, session) = (Arc::new(Ledger::new()), SessionOptions::default());
+        Place { target, precision: Precision::F32, ledger, session }
+    };
+    targets.map(place).collect()
+}
+
+#[test]
+fn the_flow_in_f32_follows_that_in_f64() {
+    for place in places() {
+        let expected = frames();
+        let mut simulation = Simulation::new(&place, flow_config(), expected[0].clone()).unwrap();
+        for (frame, pair) in STEPS.windows(2).enumerate() {
+            simulation.advance((pair[1] - pair[0]) as u64).unwrap();
+            assert_close(&simulation.field().unwrap(), &expected[frame + 1], 2e-6);
+        }
+    }
+}
+
+#[test]
+fn vectors_in_f32_are_those_in_f64() {
+    for place in places() {
+        let mut encoder = Encoder::new(&place, codec()).unwrap();
+        for (index, frame) in frames().iter().enumerate() {
+            let (found, expected) = (encoder.encode(frame).unwrap(), vector(index));
+            for block in [0..197, 197..394, 395..396, 396..397, 398..526, 526..654] {
+                assert_close(&found[block.clone()], &expected[block], 1e-5);
+            }
+            assert_eq!((found[394], found[397]), (expected[394], expected[397]));
+        }
+    }
+}
+
+#[test]
+fn fields_in_f32_are_those_in_f64() {
+    let atom = Atom { x: 6.2, y: 0.1, sign: -1.0, gamma: 2.0, radius: 0.2 };
+    for place in places() {
+        let mut decoder = Decoder::new(&place, meta()).unwrap();
+        for z in [vector(3), fixture("drifted"), vector(0)] {
+            for (legacy, atoms) in [(true, &[][..]), (false, &[atom])] {
+                let options = DecodeOptions { seed: meta().seed_at(40), legacy, atoms };
+                let expected = codec().decode(&z, &options).unwrap();
+                let found = decoder.decode(&z, &options).unwrap();
+                assert_close(&found.omega, &expected.omega, 3e-6);
+                assert_close(&found.low_pass, &expected.low_pass, 1e-6);
+                assert_close(&found.anchors, &expected.anchors, 1e-6);
+                assert_eq!(found.mask, expected.mask);
+            }
+        }
+    }
+}
+
+/// The field stays on the device: a step is a replay, and only what was asked for comes back.
+#[test]
+fn a_flow_on_a_device_reads_back_only_the_fields_asked_for() {
+    let Some(place) = places().into_iter().find(|place| matches!(place.target, Target::Vulkan(_))) else {
+        return;
+    };
+    let mut simulation = Simulation::new(&place, flow_config(), frames()[0].clone()).unwrap();
+    simulation.advance(130).unwrap();
+    simulation.field().unwrap();
+    let hot = place.ledger.snapshot().after_seal;
+    assert_eq!(hot.readback_bytes.values().sum::<u64>(), (N * N * 4) as u64);
+    assert_eq!(hot.dispatches["fft"], 130 * 8);
+    assert_eq!(hot.dispatches["heun_correct"], 130);
+    assert!(hot.upload_bytes.is_empty() && hot.allocations == 0 && hot.cpu_ops.is_empty(), "{hot:?}");
+    // 128 steps a submission, and one to read.
+    assert_eq!(hot.submits, 3);
+}
+
+#[test]
+fn what_has_no_kernel_is_refused_by_name() {
+    let place = places().remove(0);
+    for n in [8, 48, 2048] {
+        let config = FlowConfig { n, ..flow_config() };
+        let found = message(Simulation::new(&place, config, vec![0.0; n * n]));
+        assert!(found.contains("powers of two from 16 to 1024; take --device cpu --dtype f64"), "{found}");
+    }
+    let mut decoder = Decoder::new(&place, meta()).unwrap();
+    let atoms = vec![Atom { x: 0.0, y: 0.0, sign: 1.0, gamma: 1.0, radius: 1.0 }; 1025];
+    let found =
+        message(decoder.decode(&vector(0), &DecodeOptions { atoms: &atoms, ..DecodeOptions::default() }));
+    assert!(found.contains("1025 atoms, a decoder in f32 has room for 1024"), "{found}");
+    if let Some(vulkan) = places().into_iter().find(|place| matches!(place.target, Target::Vulkan(_))) {
+        let place = Place { precision: Precision::F64, ..vulkan };
+        assert!(message(Decoder::new(&place, meta())).contains("f64 needs --device cpu"));
+    }
 }
