@@ -24,6 +24,12 @@ pub(crate) fn watch() {
     WATCHED.store(true, Ordering::Release);
 }
 
+/// Ends what [`watch`] began: from here on Ctrl-C ends the program again. Whether there was one meanwhile.
+pub(crate) fn rest() -> bool {
+    WATCHED.store(false, Ordering::Release);
+    SET.swap(false, Ordering::AcqRel)
+}
+
 /// Whether there was a Ctrl-C.
 pub(crate) fn is_set() -> bool {
     SET.load(Ordering::Acquire)

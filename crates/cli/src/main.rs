@@ -25,6 +25,7 @@ use std::process::ExitCode;
 Examples:
   resident run \"Once upon a time\"
   resident run -m model.gguf \"Hello\" --require-gpu --report run.json
+  resident chat -m Qwen3-0.6B/
   resident devices
 
 Exit codes: 0 done, 1 failed at run time, 2 wrong usage, 3 a gate or a verification failed, 4 the required GPU is not \
@@ -38,12 +39,15 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(commands::run::Args),
+    Chat(commands::chat::Args),
     Logits(commands::logits::Args),
     Verify(commands::verify::Args),
     Bench(commands::bench::Args),
     Devices(commands::devices::Args),
     #[command(subcommand)]
     Vorticity(commands::vorticity::Command),
+    Tokenize(commands::tokenize::TokenizeArgs),
+    Detokenize(commands::tokenize::DetokenizeArgs),
 }
 
 fn main() -> ExitCode {
@@ -53,11 +57,14 @@ fn main() -> ExitCode {
     };
     let outcome = interrupt::install().and_then(|()| match cli.command {
         Command::Run(args) => commands::run::run(&args),
+        Command::Chat(args) => commands::chat::run(&args),
         Command::Logits(args) => commands::logits::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
         Command::Vorticity(command) => commands::vorticity::run(&command),
+        Command::Tokenize(args) => commands::tokenize::tokenize(&args),
+        Command::Detokenize(args) => commands::tokenize::detokenize(&args),
     });
     let code = outcome.unwrap_or_else(|error| {
         output::notice(&format!("resident: {}", exit::message(&error)));

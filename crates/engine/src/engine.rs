@@ -145,6 +145,8 @@ pub struct Engine {
     unread: VecDeque<Ticket>,
     /// Tokens that the device has written to the ring so far.
     pub(crate) ring_head: u32,
+    /// The tokens whose keys and values the cache holds, from position 0 on.
+    pub(crate) cached: Vec<u32>,
 }
 
 /// Loads weights into a session under their ledger class.
@@ -237,6 +239,7 @@ impl Engine {
             loads: 0,
             unread: VecDeque::new(),
             ring_head: 0,
+            cached: Vec::new(),
         })
     }
 
@@ -370,6 +373,10 @@ impl Engine {
             sets_ring_head: params.is_some().into(),
             ring_head: self.ring_head,
         };
+        self.cached.truncate(position as usize);
+        if self.cached.len() == position as usize {
+            self.cached.extend_from_slice(ids);
+        }
         let bytes = slot_bytes(header, params.unwrap_or_default(), ids, position, sample_last);
         let slot = slot_of(&self.handles.step, self.loads, &bytes);
         self.session.write_mailbox(slot, &bytes, "inputs");

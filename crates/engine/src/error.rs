@@ -13,6 +13,9 @@ pub enum EngineError {
     /// The model's tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// The model's chat template.
+    #[error(transparent)]
+    Chat(#[from] crate::chat::ChatError),
     /// The tokenizer within a GGUF file.
     #[error("{file}: {source}")]
     GgufTokenizer {

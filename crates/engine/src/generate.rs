@@ -46,8 +46,10 @@ pub enum FinishReason {
 /// What came of it.
 #[derive(Clone, Debug)]
 pub struct Generated {
-    /// Tokens of the prompt.
+    /// Tokens of the prompt that were fed in.
     pub prompt_tokens: u64,
+    /// Tokens of the prompt before those, which the cache held already.
+    pub reused_tokens: u64,
     /// Tokens, a stop token included.
     pub tokens: Vec<u32>,
     /// Why it ended.
@@ -75,6 +77,25 @@ impl Engine {
         on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
     ) -> Result<Generated, EngineError> {
         self.generate_from(0, request, on_token)
+    }
+
+    /// As [`generate`](Self::generate), but of the prompt only that is fed in which the cache does not hold from the
+    /// generation before: the next turn of a conversation costs its new tokens.
+    ///
+    /// # Errors
+    /// As those of `generate`.
+    pub fn generate_next(
+        &mut self,
+        request: &Request,
+        on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<Generated, EngineError> {
+        let pairs = self.cached.iter().zip(request.prompt);
+        let same = pairs.take_while(|(cached, wanted)| cached == wanted).count();
+        // The last token is fed in anyway: the logits after it are nowhere kept.
+        let reused = same.min(request.prompt.len().saturating_sub(1));
+        let request = Request { prompt: &request.prompt[reused..], ..request.clone() };
+        let generated = self.generate_from(reused as u32, &request, on_token)?;
+        Ok(Generated { reused_tokens: reused as u64, ..generated })
     }
 
     /// As [`generate`](Self::generate), with the prompt at `first_position` behind whatever the cache holds.
@@ -156,12 +177,17 @@ impl Engine {
             run.fill_queue()?;
         }
         self.session.wait_idle()?;
+        // Every token but the last has been fed back and has its keys and values in the cache.
+        if self.cached.len() == next_position as usize {
+            self.cached.extend_from_slice(&tokens[..tokens.len() - 1]);
+        }
         let full = if wanted < request.max_tokens { FinishReason::Context } else { FinishReason::Length };
         let decode = last - start - prefill;
         let finish = finish.unwrap_or(full);
         let prompt_tokens = prompt_len.into();
         Ok(Generated {
             prompt_tokens,
+            reused_tokens: 0,
             tokens,
             finish,
             prefill,

@@ -24,7 +24,7 @@ pub use engine::{Activations, Engine, EngineOptions};
 pub use error::EngineError;
 pub use executor::ChosenExecutor;
 pub use generate::{FinishReason, Generated, Request};
-pub use open::OpenModel;
+pub use open::{OpenModel, open_tokenizer};
 pub use resident_kernels::rope_kv::KvType;
 pub use resident_models::Executor;
 pub use sampling::Sampling;

@@ -1,10 +1,12 @@
 //! A model's files opened: checkpoint and tokenizer, from a folder, a GGUF file or the embedded bytes.
 
 use crate::EngineError;
+use crate::chat::ChatTemplates;
 use crate::tokenizer::{GgufVocabulary, Tokenizer};
 use resident_models::SynthSpec;
-use resident_models::checkpoint::gguf::Metadata;
-use resident_models::checkpoint::{Checkpoint, CheckpointError};
+use resident_models::checkpoint::Checkpoint;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// A checkpoint with its tokenizer, or a synthetic model that has none.
@@ -76,10 +78,22 @@ impl OpenModel {
         };
         match (checkpoint.folder(), checkpoint.gguf_metadata()) {
             (Some(folder), _) => Ok(Tokenizer::from_folder(folder)?),
-            (None, Some(metadata)) => Tokenizer::from_gguf(vocabulary(metadata)?)
+            (None, Some(metadata)) => Tokenizer::from_gguf(GgufVocabulary::from_metadata(metadata)?)
                 .map_err(|source| EngineError::GgufTokenizer { file: checkpoint.label().to_owned(), source }),
             (None, None) => unreachable!("a checkpoint is a folder or a GGUF file"),
         }
+    }
+
+    /// The chat templates that the model's files carry; none for a model that was not made for conversations.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn chat_templates(&self) -> Result<ChatTemplates, EngineError> {
+        let Source::Checkpoint(checkpoint) = &self.source else { return Ok(ChatTemplates::default()) };
+        Ok(match (checkpoint.folder(), checkpoint.gguf_metadata()) {
+            (Some(folder), _) => ChatTemplates::of_folder(folder)?,
+            (None, metadata) => metadata.map(ChatTemplates::of_gguf).transpose()?.unwrap_or_default(),
+        })
     }
 
     /// The context length that the model was made for.
@@ -105,26 +119,21 @@ impl OpenModel {
     }
 }
 
-/// The `tokenizer.ggml.*` keys of a GGUF file.
-fn vocabulary(metadata: Metadata<'_>) -> Result<GgufVocabulary, CheckpointError> {
-    let key = |name: &str| format!("tokenizer.ggml.{name}");
-    let texts = |name: &str| -> Result<Vec<String>, CheckpointError> {
-        let found = metadata.get::<Vec<&str>>(&key(name))?.unwrap_or_default();
-        Ok(found.into_iter().map(str::to_owned).collect())
-    };
-    Ok(GgufVocabulary {
-        model: metadata.require::<&str>(&key("model"))?.to_owned(),
-        pre: metadata.get::<&str>(&key("pre"))?.map(str::to_owned),
-        tokens: texts("tokens")?,
-        scores: metadata.get(&key("scores"))?.unwrap_or_default(),
-        token_types: metadata.get(&key("token_type"))?.unwrap_or_default(),
-        merges: texts("merges")?,
-        bos: metadata.get(&key("bos_token_id"))?,
-        eos: metadata.get(&key("eos_token_id"))?,
-        unk: metadata.get(&key("unknown_token_id"))?,
-        pad: metadata.get(&key("padding_token_id"))?,
-        add_bos: metadata.get(&key("add_bos_token"))?,
-        add_eos: metadata.get(&key("add_eos_token"))?,
-        add_space_prefix: metadata.get(&key("add_space_prefix"))?,
-    })
+/// Loads a tokenizer from anything that holds one: a model's folder, a GGUF file (a vocabulary alone will do), a
+/// `tokenizer.json` or a `tokenizer.model`, told apart by what they begin with.
+///
+/// # Errors
+/// The file cannot be read, or is not understood.
+pub fn open_tokenizer(path: &Path) -> Result<Tokenizer, EngineError> {
+    if path.is_dir() {
+        return Ok(Tokenizer::from_folder(path)?);
+    }
+    let mut magic = [0; 4];
+    let is_gguf = path.is_file()
+        && File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
+        && &magic == b"GGUF";
+    if is_gguf || path.extension().is_some_and(|extension| extension == "gguf") {
+        return OpenModel::open(path)?.tokenizer();
+    }
+    Ok(Tokenizer::from_file(path)?)
 }

@@ -56,6 +56,7 @@ pub(crate) fn gpu_run() -> Report {
     report.bandwidth = Some(Bandwidth::new(1_192_000_000, 1480.0, Some(4.3e12)));
     report.generation = Some(Generation {
         prompt_tokens: 4,
+        reused_tokens: None,
         completion_tokens: 128,
         produced_tokens: 128,
         finish_reason: "length".into(),

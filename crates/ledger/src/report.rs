@@ -258,8 +258,11 @@ impl Bandwidth {
 /// What was generated, and how.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generation {
-    /// Tokens of the prompt.
+    /// Tokens of the prompt that were fed in.
     pub prompt_tokens: u64,
+    /// Tokens of the prompt that the KV cache held from the turn before; absent where there is no turn before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused_tokens: Option<u64>,
     /// Tokens of the answer.
     pub completion_tokens: u64,
     /// Tokens that the host took from the device: those of the answer, and a stop token that is no part of it.

@@ -1,8 +1,10 @@
 //! One file a command.
 
 pub(crate) mod bench;
+pub(crate) mod chat;
 pub(crate) mod devices;
 pub(crate) mod logits;
 pub(crate) mod run;
+pub(crate) mod tokenize;
 pub(crate) mod verify;
 pub(crate) mod vorticity;

@@ -232,6 +232,7 @@ impl Args {
         report.non_finite_outputs = Some(0);
         report.generation = Some(Generation {
             prompt_tokens: generated.prompt_tokens,
+            reused_tokens: None,
             // The stop token is no part of the answer.
             completion_tokens: produced - u64::from(generated.finish == FinishReason::Stop),
             produced_tokens: produced,

@@ -2,18 +2,24 @@
 //!
 //! - [`ChatTemplate`]: one Jinja template, compiled, with the functions and filters that Hugging Face gives it.
 //! - [`ChatTemplates`]: the templates that a model's files carry, by name.
+//! - [`ChatFormat`]: a template with the model's special tokens: conversation to ids, and where an answer ends.
+//! - [`ThinkingSplitter`]: tells thinking from answer in streamed text.
 //! - `tojson`: the filter of that name as Python's `json.dumps` writes.
 //!
 //! A template comes with the model's files and is not trusted: its size, steps, depth and output are limited, it sees
 //! no file, and no environment.
 
+mod format;
 mod sources;
 mod template;
+mod thinking;
 mod tojson;
 
+pub use format::{ChatFormat, Prompt};
 pub use minijinja::Value;
 pub use sources::ChatTemplates;
 pub use template::{ChatTemplate, Conversation};
+pub use thinking::{Part, THINK, ThinkingSplitter};
 
 /// Why there is no prompt for a conversation.
 #[derive(Debug, thiserror::Error)]

@@ -1,18 +1,11 @@
-//! Merge-ranked byte-pair encoding: the `tokenizers` library, put together from checked parts.
+//! Merge-ranked byte-pair encoding, put together from checked parts.
 
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
-use tokenizers::{
-    AddedToken, AddedVocabulary, Model, NormalizerWrapper, OffsetType, PreTokenizer, PreTokenizerWrapper,
-};
 
-use super::SpecialText;
 use super::error::{Origin, TokenizerError};
+use super::pipeline::{Pipeline, Surroundings};
 
-/// The regex engine gives up on a match of a million characters, and the library then leaves the rest of the
-/// text in one piece without a word. No honest pre-tokenizer makes pieces this long.
-const MAX_PIECE_BYTES: usize = 1_000_000;
-
-/// The parts, whichever file they come from.
+/// The parts of the model, whichever file they come from.
 pub(super) struct BytePairParts {
     pub(super) vocab: Vocab,
     pub(super) merges: Merges,
@@ -21,90 +14,25 @@ pub(super) struct BytePairParts {
     pub(super) byte_fallback: bool,
     /// A piece of text that is a token as a whole becomes that token, whatever the merges say.
     pub(super) ignore_merges: bool,
-    pub(super) normalizer: Option<NormalizerWrapper>,
-    pub(super) pre_tokenizer: Option<PreTokenizerWrapper>,
-    /// Tokens found in the text itself, with their ids.
-    pub(super) added_tokens: Vec<(u32, AddedToken)>,
 }
 
-pub(super) struct BytePair {
-    tokenizer: tokenizers::Tokenizer,
-    /// The added tokens without the special ones.
-    plain_tokens: AddedVocabulary,
-    cuts_by_regex: bool,
-}
-
-impl BytePair {
-    /// `key` names the place of the vocabulary and the merges in the file.
-    pub(super) fn new(origin: &Origin, key: &str, parts: BytePairParts) -> Result<Self, TokenizerError> {
-        let mut model = BPE::builder()
-            .vocab_and_merges(parts.vocab, parts.merges)
-            .fuse_unk(parts.fuse_unk)
-            .byte_fallback(parts.byte_fallback)
-            .ignore_merges(parts.ignore_merges);
-        if let Some(unk) = parts.unk_token {
-            model = model.unk_token(unk);
-        }
-        let model = model.build().map_err(|error| {
-            origin.malformed(key, error, "merges of two tokens whose joined text is a token")
-        })?;
-        let mut tokenizer = tokenizers::Tokenizer::new(model);
-        tokenizer.with_normalizer(parts.normalizer);
-        let cuts_by_regex = parts.pre_tokenizer.as_ref().is_some_and(uses_regex);
-        tokenizer.with_pre_tokenizer(parts.pre_tokenizer);
-        let (ids, tokens): (Vec<u32>, Vec<AddedToken>) = parts.added_tokens.into_iter().unzip();
-        tokenizer.add_tokens(&tokens);
-        for (&id, token) in ids.iter().zip(&tokens) {
-            let given = tokenizer.token_to_id(&token.content);
-            if given != Some(id) {
-                let found = format!("id {id} for added token {:?}", token.content);
-                let expected = match given {
-                    Some(given) => {
-                        format!("{given}, its id in the vocabulary or the next free one")
-                    }
-                    None => "a token with text".into(),
-                };
-                return Err(origin.malformed(key, found, expected));
-            }
-        }
-        let mut plain_tokens = tokenizer.get_added_vocabulary().clone();
-        plain_tokens.set_encode_special_tokens(true);
-        Ok(Self { tokenizer, plain_tokens, cuts_by_regex })
+/// `key` names the place of the vocabulary and the merges in the file.
+pub(super) fn pipeline(
+    origin: &Origin,
+    key: &str,
+    parts: BytePairParts,
+    around: Surroundings,
+) -> Result<Pipeline, TokenizerError> {
+    let mut model = BPE::builder()
+        .vocab_and_merges(parts.vocab, parts.merges)
+        .fuse_unk(parts.fuse_unk)
+        .byte_fallback(parts.byte_fallback)
+        .ignore_merges(parts.ignore_merges);
+    if let Some(unk) = parts.unk_token {
+        model = model.unk_token(unk);
     }
-
-    pub(super) fn encode(&self, text: &str, special: SpecialText) -> Result<Vec<u32>, TokenizerError> {
-        self.run(text, special).map_err(|error| TokenizerError::Text { reason: error.to_string() })
-    }
-
-    /// The library's steps one by one, because its own `encode` knows one set of added tokens.
-    fn run(&self, text: &str, special: SpecialText) -> tokenizers::Result<Vec<u32>> {
-        let added_tokens = match special {
-            SpecialText::Parsed => self.tokenizer.get_added_vocabulary(),
-            SpecialText::Plain => &self.plain_tokens,
-        };
-        let mut splits = added_tokens.extract_and_normalize(self.tokenizer.get_normalizer(), text);
-        if let Some(pre_tokenizer) = self.tokenizer.get_pre_tokenizer() {
-            pre_tokenizer.pre_tokenize(&mut splits)?;
-        }
-        splits.tokenize(|split| {
-            if self.cuts_by_regex && split.get().len() >= MAX_PIECE_BYTES {
-                return Err(format!("{MAX_PIECE_BYTES} bytes in a row without a place to cut").into());
-            }
-            self.tokenizer.get_model().tokenize(split.get())
-        })?;
-        Ok(splits.into_encoding(None, 0, OffsetType::None)?.get_ids().to_vec())
-    }
-
-    pub(super) fn token_id(&self, text: &str) -> Option<u32> {
-        self.tokenizer.token_to_id(text)
-    }
-}
-
-fn uses_regex(pre_tokenizer: &PreTokenizerWrapper) -> bool {
-    match pre_tokenizer {
-        PreTokenizerWrapper::Sequence(steps) => steps.as_ref().iter().any(uses_regex),
-        PreTokenizerWrapper::ByteLevel(byte_level) => byte_level.use_regex,
-        PreTokenizerWrapper::Split(_) => true,
-        _ => false,
-    }
+    let model = model
+        .build()
+        .map_err(|error| origin.malformed(key, error, "merges of two tokens whose joined text is a token"))?;
+    Pipeline::new(origin, key, model, around)
 }

@@ -25,6 +25,23 @@ pub(super) fn load(folder: &Path) -> Result<Tokenizer, TokenizerError> {
     Ok(tokenizer)
 }
 
+/// Loads a file by what it begins with: JSON or SentencePiece's own format.
+pub(super) fn load_file(file: &Path) -> Result<Tokenizer, TokenizerError> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let config = TokenizerConfig::load(&folder.join("tokenizer_config.json"))?;
+    if !file.is_file() {
+        let source = std::fs::metadata(file).err().unwrap_or(std::io::ErrorKind::InvalidInput.into());
+        return Err(TokenizerError::Read { path: file.into(), source });
+    }
+    let mut start = [0; 64];
+    let read = std::fs::File::open(file).and_then(|mut file| std::io::Read::read(&mut file, &mut start));
+    let length = read.map_err(|source| TokenizerError::Read { path: file.into(), source })?;
+    let is_json = start[..length].trim_ascii_start().starts_with(b"{");
+    let mut tokenizer = if is_json { hugging_face::load(file)? } else { sentencepiece::load(file, &config)? };
+    config.apply(&mut tokenizer)?;
+    Ok(tokenizer)
+}
+
 /// The keys of `tokenizer_config.json` that change ids or text.
 pub(super) struct TokenizerConfig {
     origin: Origin,

@@ -1,9 +1,9 @@
 //! Text to token ids and back, for the vocabularies that models come with.
 //!
-//! Two encoders: merge-ranked BPE from Hugging Face's `tokenizers` (`byte_pair`), and SentencePiece's score-driven
-//! BPE, our own loop (`sentencepiece`): pieces of equal score join from the left, which no ranks can say, and it
-//! needs no list of merges. The way back is one for both: every id has bytes (`vocabulary`), and [`Detokenizer`]
-//! joins them to characters.
+//! Two encoders: Hugging Face's `tokenizers` (`pipeline`: merge-ranked BPE, WordPiece, its own unigram), and
+//! SentencePiece's models by our own loops (`sentencepiece`): pieces of equal score join from the left, which no ranks
+//! can say, and it needs no list of merges. The way back is one for both: every id has bytes (`vocabulary`), and
+//! [`Detokenizer`] joins them to characters.
 
 mod byte_pair;
 mod detokenizer;
@@ -12,6 +12,7 @@ mod folder;
 mod gguf;
 mod hugging_face;
 mod json;
+mod pipeline;
 mod pre_tokenizers;
 mod sentencepiece;
 mod stop;
@@ -21,11 +22,11 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use byte_pair::BytePair;
 pub use detokenizer::Detokenizer;
 use error::Origin;
 pub use error::TokenizerError;
 pub use gguf::GgufVocabulary;
+use pipeline::Pipeline;
 use sentencepiece::SentencePiece;
 pub use stop::{Released, StopMatcher};
 use vocabulary::Vocabulary;
@@ -39,8 +40,8 @@ pub struct Tokenizer {
 }
 
 enum Encoder {
-    BytePair(Box<BytePair>),
-    SentencePiece(SentencePiece),
+    Pipeline(Box<Pipeline>),
+    SentencePiece(Box<SentencePiece>),
 }
 
 /// What the name of a special token inside a text is.
@@ -75,6 +76,11 @@ impl Tokenizer {
         folder::load(folder)
     }
 
+    /// Loads a `tokenizer.json` or a `tokenizer.model`, whatever its name, with the `tokenizer_config.json` beside it.
+    pub fn from_file(file: &Path) -> Result<Self, TokenizerError> {
+        folder::load_file(file)
+    }
+
     /// Builds the tokenizer that a GGUF file describes.
     pub fn from_gguf(vocabulary: GgufVocabulary) -> Result<Self, TokenizerError> {
         gguf::load(vocabulary)
@@ -100,13 +106,28 @@ impl Tokenizer {
         special: SpecialText,
     ) -> Result<Vec<u32>, TokenizerError> {
         let ids = match &self.encoder {
-            Encoder::BytePair(encoder) => encoder.encode(text, special)?,
+            Encoder::Pipeline(encoder) => encoder.encode(text, special)?,
             Encoder::SentencePiece(encoder) => encoder.encode(text, special),
         };
         if add_special {
             return Ok([&self.frame.before[..], &ids, &self.frame.after].concat());
         }
         Ok(ids)
+    }
+
+    /// As the library does that the vocabulary's format belongs to: SentencePiece reads special tokens written out in a
+    /// text as text, Hugging Face's tokenizers read them as tokens, and GGUF files follow what they were made from.
+    /// The published ids of real vocabularies are made like this.
+    pub fn encode_as_published(&self, text: &str, add_special: bool) -> Result<Vec<u32>, TokenizerError> {
+        match &self.encoder {
+            Encoder::Pipeline(_) => self.encode(text, add_special),
+            Encoder::SentencePiece(_) => self.encode_plain(text, add_special),
+        }
+    }
+
+    /// The ids that [`encode`](Self::encode) puts before and after a text when asked for special tokens.
+    pub fn frame(&self) -> (&[u32], &[u32]) {
+        (&self.frame.before, &self.frame.after)
     }
 
     /// The text of token ids, without special tokens if `skip_special`.
@@ -134,7 +155,7 @@ impl Tokenizer {
     /// The id of a token by its spelling in the vocabulary, such as `<|im_end|>` or `▁the`.
     pub fn token_id(&self, text: &str) -> Option<u32> {
         match &self.encoder {
-            Encoder::BytePair(encoder) => encoder.token_id(text),
+            Encoder::Pipeline(encoder) => encoder.token_id(text),
             Encoder::SentencePiece(encoder) => encoder.token_id(text),
         }
     }
@@ -173,7 +194,7 @@ impl Tokenizer {
 impl fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let encoder = match self.encoder {
-            Encoder::BytePair(_) => "byte-pair",
+            Encoder::Pipeline(_) => "pipeline",
             Encoder::SentencePiece(_) => "SentencePiece",
         };
         f.debug_struct("Tokenizer")

@@ -20,6 +20,14 @@ const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}
 const GPT_4O: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const SEED_CODER: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+/// The letters that have an upper and a lower case.
+const DEEPSEEK_LETTERS: &str = r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+";
+const DEEPSEEK_PUNCTUATION: &str = r"\s?[!-/:-~！-／：-～‘-‟　-。]+";
+const DEEPSEEK_CHINESE: &str = "[一-龥ࠀ-一가-퟿]+";
+const DEEPSEEK_3: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##;
+const BLOOM: &str = r" ?[^(\s|.,!?…。，、।۔،)]+";
+const BAILING: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+";
+
 /// What one name stands for.
 pub(super) struct PreTokenizer {
     names: &'static [&'static str],
@@ -37,19 +45,65 @@ const PLAIN: PreTokenizer =
 
 const KNOWN: &[PreTokenizer] = &[
     PreTokenizer {
-        names: &["llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"],
+        names: &["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"],
         expressions: &[LLAMA_3],
         ignore_merges: true,
         add_bos: true,
         ..PLAIN
     },
-    PreTokenizer { names: &["smaug-bpe", "dbrx"], expressions: &[LLAMA_3], ..PLAIN },
-    PreTokenizer { names: &["qwen2"], expressions: &[QWEN_2], composes: true, ..PLAIN },
+    PreTokenizer { names: &["smaug-bpe", "dbrx", "chatglm-bpe", "glm4"], expressions: &[LLAMA_3], ..PLAIN },
+    PreTokenizer { names: &["qwen2", "stablelm2"], expressions: &[QWEN_2], composes: true, ..PLAIN },
     PreTokenizer { names: &["qwen35"], expressions: &[QWEN_3_5], composes: true, ..PLAIN },
-    PreTokenizer { names: &["deepseek-r1-qwen", "megrez"], expressions: &[QWEN_2], ..PLAIN },
-    PreTokenizer { names: &["gpt-2", "phi-2", "mellum"], expressions: &[GPT_2], ..PLAIN },
+    PreTokenizer { names: &["deepseek-r1-qwen", "megrez", "hunyuan"], expressions: &[QWEN_2], ..PLAIN },
     PreTokenizer {
-        names: &["smollm", "starcoder", "refact", "minerva-7b"],
+        names: &[
+            "gpt-2",
+            "phi-2",
+            "mellum",
+            "jais",
+            "trillion",
+            "exaone4",
+            "gigachat",
+            "a.x-4.0",
+            "roberta-bpe",
+        ],
+        expressions: &[GPT_2],
+        ..PLAIN
+    },
+    PreTokenizer { names: &["mpt", "olmo"], expressions: &[GPT_2], composes: true, ..PLAIN },
+    PreTokenizer { names: &["command-r"], expressions: &[r"\p{N}", GPT_2], composes: true, ..PLAIN },
+    PreTokenizer {
+        names: &["falcon"],
+        expressions: &[r"[\p{P}\$\+<=>\^~\|`]+", GPT_2, "[0-9][0-9][0-9]"],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["deepseek-llm"],
+        expressions: &[
+            r"[\r\n]",
+            DEEPSEEK_LETTERS,
+            DEEPSEEK_PUNCTUATION,
+            r"\s+$",
+            DEEPSEEK_CHINESE,
+            r"\p{N}",
+        ],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["deepseek-coder"],
+        expressions: &[r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", DEEPSEEK_CHINESE, r"\p{N}"],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["deepseek-v3"],
+        expressions: &[r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+", DEEPSEEK_3],
+        ..PLAIN
+    },
+    PreTokenizer { names: &["bloom", "poro-chat", "gpt3-finnish"], expressions: &[BLOOM], ..PLAIN },
+    PreTokenizer { names: &["viking"], expressions: &[BLOOM, r"\p{N}"], ..PLAIN },
+    PreTokenizer { names: &["bailingmoe"], expressions: &[BAILING], ..PLAIN },
+    PreTokenizer {
+        names: &["smollm", "starcoder", "refact", "minerva-7b", "codeshell", "exaone"],
         expressions: &[r"\p{N}", GPT_2],
         ..PLAIN
     },
@@ -115,9 +169,9 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_refused_by_name() {
-        let error = PreTokenizer::named(&Origin::gguf(), Some("bloom")).err().unwrap();
+        let error = PreTokenizer::named(&Origin::gguf(), Some("chameleon")).err().unwrap();
         let text = error.to_string();
-        assert!(text.contains("tokenizer.ggml.pre") && text.contains("\"bloom\""), "{text}");
+        assert!(text.contains("tokenizer.ggml.pre") && text.contains("\"chameleon\""), "{text}");
         assert!(text.contains("qwen2"), "{text}");
     }
 }

@@ -5,6 +5,9 @@ use super::error::{Origin, TokenizerError};
 /// More ids than any model has; a larger one is a broken file, not a table to allocate.
 const MAX_TOKENS: usize = 1 << 22;
 
+/// What a WordPiece vocabulary puts before pieces within a word.
+pub(super) const CONTINUES: &str = "##";
+
 /// How the text of a token spells the bytes that it stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spelling {
@@ -12,7 +15,13 @@ pub(super) enum Spelling {
     ByteLevel,
     /// Text with `▁` for the space and, with `byte_fallback`, `<0xE4>` for a single byte.
     SentencePiece { byte_fallback: bool },
+    /// A word, which a space goes before, or with [`CONTINUES`] what follows within one. `tidies` leaves out the space
+    /// before punctuation and before what English writes together.
+    WordPiece { tidies: bool },
 }
+
+/// What Hugging Face's WordPiece decoder joins to the word before.
+const JOINED: &[&str] = &[".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re"];
 
 impl Spelling {
     fn bytes(self, text: &str) -> Vec<u8> {
@@ -24,6 +33,11 @@ impl Spelling {
             Self::SentencePiece { byte_fallback } => match byte_token(text) {
                 Some(byte) if byte_fallback => vec![byte],
                 _ => text.replace('▁', " ").into_bytes(),
+            },
+            Self::WordPiece { tidies } => match text.strip_prefix(CONTINUES) {
+                Some(rest) => rest.into(),
+                None if tidies && JOINED.iter().any(|joined| text.starts_with(joined)) => text.into(),
+                None => format!(" {text}").into(),
             },
         }
     }
@@ -50,24 +64,24 @@ pub(super) fn byte_token(text: &str) -> Option<u8> {
     is_byte.then(|| u8::from_str_radix(digits, 16).ok())?
 }
 
-/// Refuses a byte-level vocabulary in which some text would have no tokens and silently vanish.
-pub(super) fn require_byte_alphabet(
+/// The bytes that a byte-level vocabulary has no token for. Real ones lack some that only rare scripts' characters are
+/// made of; one without all of ASCII is none.
+pub(super) fn missing_bytes(
     origin: &Origin,
     key: &str,
     has_token: impl Fn(&str) -> bool,
-) -> Result<(), TokenizerError> {
-    // 0xc0, 0xc1 and everything from 0xf5 on never occur in UTF-8.
-    let in_utf8 = |byte: u8| !matches!(byte, 0xc0 | 0xc1 | 0xf5..);
-    let missing: Vec<String> = ('\u{21}'..='\u{143}')
-        .filter(|&character| byte_level_byte(character).is_some_and(in_utf8))
-        .filter(|character| !has_token(character.encode_utf8(&mut [0; 4])))
-        .map(|character| format!("{character:?}"))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
+) -> Result<Vec<u8>, TokenizerError> {
+    let lacks = |character: &char| !has_token(character.encode_utf8(&mut [0; 4]));
+    let mut missing: Vec<u8> = ('\u{21}'..='\u{143}').filter(lacks).filter_map(byte_level_byte).collect();
+    // Bytes that never occur in UTF-8.
+    missing.retain(|byte| !matches!(byte, 0xc0 | 0xc1 | 0xf5..));
+    match missing.iter().find(|byte| matches!(byte, b'\n' | b' '..=b'~')) {
+        Some(byte) => {
+            let found = format!("no token for {} bytes, one of them {byte:#x}", missing.len());
+            Err(origin.malformed(key, found, "a token for every byte"))
+        }
+        None => Ok(missing),
     }
-    let found = format!("no token for {} bytes, first {}", missing.len(), missing[0]);
-    Err(origin.malformed(key, found, "a token for every byte"))
 }
 
 /// The bytes of every id. Ids without a token have none.
@@ -165,6 +179,9 @@ mod tests {
         assert_eq!(sentencepiece.bytes("<0xe4>"), [0xe4]);
         assert_eq!(sentencepiece.bytes("<0x+4>"), b"<0x+4>");
         assert_eq!(Spelling::SentencePiece { byte_fallback: false }.bytes("<0xE4>"), b"<0xE4>");
+        let word_piece = Spelling::WordPiece { tidies: true };
+        assert_eq!(["the", "##s", "."].map(|text| word_piece.bytes(text)), [&b" the"[..], b"s", b"."]);
+        assert_eq!(Spelling::WordPiece { tidies: false }.bytes("."), b" .");
         assert_eq!(Spelling::ByteLevel.bytes("Ġä"), [b' ', 0xe4]);
         assert_eq!(Spelling::ByteLevel.bytes("a b"), b"a b");
     }

@@ -2,14 +2,15 @@
 //! files.
 
 mod agreement;
-mod gguf_file;
 mod malformed;
 mod streaming;
 mod truths;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use resident_engine::tokenizer::Tokenizer;
+use resident_engine::tokenizer::{GgufVocabulary, Tokenizer};
+use resident_models::checkpoint::gguf::Directory;
 
 /// A path of the shared test data. `None`, with the reason printed, where the data is absent.
 fn data(path: &str) -> Option<PathBuf> {
@@ -21,8 +22,16 @@ fn data(path: &str) -> Option<PathBuf> {
     None
 }
 
+/// The vocabulary of a GGUF file, gzipped or not.
 fn from_gguf(path: &Path) -> Tokenizer {
-    Tokenizer::from_gguf(gguf_file::vocabulary(path)).unwrap()
+    let mut bytes = std::fs::read(path).unwrap();
+    if path.extension().is_some_and(|extension| extension == "gz") {
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut unpacked).unwrap();
+        bytes = unpacked;
+    }
+    let directory = Directory::parse(&path.display().to_string(), &bytes).unwrap();
+    Tokenizer::from_gguf(GgufVocabulary::from_metadata(directory.metadata(&bytes)).unwrap()).unwrap()
 }
 
 fn from_folder(path: &Path) -> Tokenizer {

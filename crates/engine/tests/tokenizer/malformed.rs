@@ -80,8 +80,9 @@ fn the_sound_file_loads() {
 #[test]
 fn tokenizer_json_with_a_wrong_value() {
     refused("/model", json!(3), &["model:", "expected a JSON object"]);
-    refused("/model/type", json!("Unigram"), &["model.type", "Unigram", "BPE"]);
-    refused("/model/type", json!("WordPiece"), &["model.type", "WordPiece"]);
+    refused("/model/type", json!("WordLevel"), &["model.type", "WordLevel", "BPE"]);
+    refused("/model/type", json!("Unigram"), &["model.vocab", "a list of pieces"]);
+    refused("/model/type", json!("WordPiece"), &["found unk_token Some(\"[UNK]\")"]);
     refused("/model/vocab", json!([["a", 0.0]]), &["model.vocab"]);
     refused("/model/vocab/he", json!(-1), &["model.vocab"]);
     refused("/model/vocab/he", json!(4_000_000_000u32), &["4000000000", "ids below"]);
@@ -100,14 +101,26 @@ fn tokenizer_json_with_a_wrong_value() {
     refused("/added_tokens/0/id", json!(300), &["<s>", "300", "257"]);
     refused("/added_tokens/0/id", json!(u32::MAX), &["<s>", "ids below"]);
     refused("/added_tokens/0/content", json!(""), &["added token", "with text"]);
-    refused("/normalizer", json!({"type": "Precompiled"}), &["normalizer", "Precompiled", "NFC"]);
+    refused("/normalizer", json!({"type": "Precompiled"}), &["normalizer.precompiled_charsmap"]);
+    refused(
+        "/normalizer",
+        json!({"type": "Precompiled", "precompiled_charsmap": "/////w=="}),
+        &["charsmap", "fewer"],
+    );
+    refused("/normalizer", json!({"type": "Other"}), &["normalizer", "Other", "NFC"]);
     refused("/pre_tokenizer/pretokenizers/0/type", json!("FixedLength"), &["pre_tokenizer", "FixedLength"]);
     refused("/pre_tokenizer/pretokenizers/0/pattern/Regex", json!("(["), &["pre_tokenizer"]);
     refused("/pre_tokenizer", json!([]), &["pre_tokenizer"]);
     refused("/decoder", Value::Null, &["decoder"]);
-    refused("/decoder/type", json!("WordPiece"), &["decoder", "WordPiece"]);
+    refused("/decoder/type", json!("CTC"), &["decoder", "CTC"]);
     refused("/decoder", json!({"type": "Fuse"}), &["decoder", "▁"]);
-    refused("/post_processor/type", json!("BertProcessing"), &["post_processor", "BertProcessing"]);
+    refused("/post_processor/type", json!("BertProcessing"), &["post_processor", "missing field"]);
+    refused(
+        "/post_processor",
+        json!({"type": "RobertaProcessing", "cls": ["a", 1], "sep": ["b", 999]}),
+        &["999"],
+    );
+    refused("/post_processor/type", json!("Other"), &["post_processor", "Other"]);
     refused("/post_processor/special_tokens", json!({}), &["post_processor", "<s>"]);
     refused("/post_processor/special_tokens/<s>/ids", json!([400]), &["post_processor", "400"]);
     refused("/post_processor/single", json!([{"Other": {}}]), &["post_processor"]);
@@ -256,7 +269,7 @@ fn gguf_flags() {
 #[test]
 fn gguf_with_a_wrong_value() {
     for model in ["gpt2", "llama"] {
-        refused_gguf(model, |v| v.model = "bert".into(), &["tokenizer.ggml.model", "bert", "gpt2, llama"]);
+        refused_gguf(model, |v| v.model = "rwkv".into(), &["tokenizer.ggml.model", "rwkv", "gpt2, llama"]);
         refused_gguf(model, |v| v.tokens.clear(), &["tokenizer.ggml.tokens"]);
         refused_gguf(model, |v| v.token_types.truncate(200), &["tokenizer.ggml.token_type"]);
         refused_gguf(model, |v| v.token_types[3] = 77, &["tokenizer.ggml.token_type[3]", "77"]);
@@ -317,10 +330,10 @@ fn tokenizer_model_that_is_sound() {
 #[test]
 fn tokenizer_model_with_a_wrong_value() {
     for (trainer_spec, normalizer_spec, words) in [
-        (&[][..], KEEP_SPACES, ["trainer_spec.model_type", "UNIGRAM"]),
+        (&[0x18, 4][..], KEEP_SPACES, ["trainer_spec.model_type", "CHAR"]),
         (&[0x18, 3], KEEP_SPACES, ["trainer_spec.model_type", "WORD"]),
         (&[0x18, 2, 0xc0, 0x01, 1], KEEP_SPACES, ["trainer_spec.treat_whitespace_as_suffix", "true"]),
-        (BPE, &[0x12, 1, 7], ["normalizer_spec.precompiled_charsmap", "a table"]),
+        (BPE, &[0x12, 1, 7], ["normalizer_spec.precompiled_charsmap", "less than 4 bytes"]),
         (BPE, &[0x28, 0], ["normalizer_spec.escape_whitespaces", "false"]),
         (BPE, &[0x12, 100], ["normalizer_spec", "100 are needed"]),
         (BPE, &[0x07], ["normalizer_spec", "wire type 7"]),

@@ -111,3 +111,21 @@ fn stories_cases() {
         check(name, with_bos(from_gguf(&path)), &cases);
     }
 }
+
+/// Small vocabularies of the kinds that the shared data lacks; fixtures/make.py trained them.
+#[test]
+fn small_vocabularies() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tokenizer/fixtures"));
+    let truths = json(&folder.join("cases.json"));
+    for (name, pairs) in truths.as_object().unwrap() {
+        let case = |pair: &Value| Case {
+            text: pair[0].as_str().unwrap().to_owned(),
+            ids: pair[1].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect(),
+        };
+        let cases: Vec<Case> = pairs.as_array().unwrap().iter().map(case).collect();
+        let tokenizer = Tokenizer::from_file(&folder.join(name)).unwrap();
+        // The SentencePiece library adds no special tokens by itself.
+        let framed = name.ends_with(".json");
+        check(name, |text| tokenizer.encode_as_published(text, framed).unwrap(), &cases);
+    }
+}

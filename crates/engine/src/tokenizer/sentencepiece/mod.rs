@@ -1,17 +1,22 @@
-//! SentencePiece's byte-pair models: spaces become `▁`, the best-scored neighbours merge, unknown characters
-//! fall to bytes.
+//! SentencePiece's models: characters are normalized by the model's table, spaces become `▁`, the text falls into
+//! pieces by merging (`merge`) or by the best sum of scores (`unigram`), unknown characters into bytes.
 
+mod chars_map;
 mod merge;
 mod model_file;
 mod protobuf;
 mod spaces;
 mod splitter;
+mod unigram;
 
+pub(super) use chars_map::CharsMap;
 pub(super) use model_file::load;
 pub(super) use spaces::{SpacePrefix, Spaces};
 
 use merge::Merger;
+use spaces::Edges;
 use splitter::{Fragment, Splitter};
+use unigram::Unigram;
 
 use super::SpecialText;
 use super::error::{Origin, TokenizerError};
@@ -48,13 +53,25 @@ impl PieceKind {
     }
 }
 
+/// How a text falls into pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    BytePair,
+    Unigram,
+}
+
+enum Segmenter {
+    BytePair(Merger),
+    Unigram(Unigram),
+}
+
 /// The encoder.
 pub(super) struct SentencePiece {
-    merger: Merger,
-    /// Special and user-defined tokens, found in the raw text: the text after one begins anew.
-    ///
-    /// The SentencePiece library itself looks for user-defined ones after it has replaced the spaces, and for
-    /// no special ones; Hugging Face and llama.cpp do it like this, and models are trained and used with
+    segmenter: Segmenter,
+    /// Normalizes the characters, where the model has a table for it.
+    chars_map: Option<CharsMap>,
+    /// Special and user-defined tokens, found in the raw text: the text after one begins anew, as in Hugging Face's
+    /// library and in llama.cpp. The SentencePiece library knows user-defined ones alone, and the text goes on after
     /// them.
     special_and_user_defined: Splitter,
     user_defined: Splitter,
@@ -70,6 +87,7 @@ impl SentencePiece {
         origin: &Origin,
         key: &str,
         pieces: &[Piece],
+        (algorithm, chars_map): (Algorithm, Option<CharsMap>),
         spaces: Spaces,
     ) -> Result<Self, TokenizerError> {
         let byte_ids = byte_ids(origin, key, pieces)?;
@@ -80,8 +98,13 @@ impl SentencePiece {
             return Err(origin.malformed(key, found, "tokens for unknown characters"));
         }
         let splitter = |wanted| Splitter::new(origin, key, pieces, wanted);
+        let segmenter = match algorithm {
+            Algorithm::BytePair => Segmenter::BytePair(Merger::new(origin, key, pieces)?),
+            Algorithm::Unigram => Segmenter::Unigram(Unigram::new(origin, key, pieces)?),
+        };
         Ok(Self {
-            merger: Merger::new(origin, key, pieces)?,
+            segmenter,
+            chars_map,
             special_and_user_defined: splitter(|kind| kind.is_special() || kind == PieceKind::UserDefined)?,
             user_defined: splitter(|kind| kind == PieceKind::UserDefined)?,
             spaces,
@@ -92,24 +115,35 @@ impl SentencePiece {
 
     pub(super) fn encode(&self, text: &str, special: SpecialText) -> Vec<u32> {
         let mut ids = Vec::with_capacity(text.len() / 3);
-        let mut at_start = true;
-        let tokens = match special {
-            SpecialText::Parsed => &self.special_and_user_defined,
-            SpecialText::Plain => &self.user_defined,
+        let (tokens, begins_anew) = match special {
+            SpecialText::Parsed => (&self.special_and_user_defined, true),
+            SpecialText::Plain => (&self.user_defined, false),
         };
-        for fragment in tokens.split(text) {
+        let fragments = tokens.split(text);
+        let last = fragments.len().saturating_sub(1);
+        for (index, fragment) in fragments.into_iter().enumerate() {
             match fragment {
-                Fragment::Token(id) => ids.push(id),
-                Fragment::Text(raw) => self.encode_merged(&self.spaces.normalize(raw, at_start), &mut ids),
+                Fragment::Token(id) => {
+                    if index == 0 && !begins_anew && self.spaces.prefix != SpacePrefix::Never {
+                        self.encode_pieces("▁", &mut ids);
+                    }
+                    ids.push(id);
+                }
+                Fragment::Text(raw) => {
+                    let begins_text = index == 0;
+                    let (begins, ends) = (begins_anew || begins_text, begins_anew || index == last);
+                    let text = self.chars_map.as_ref().map_or(raw.into(), |map| map.normalize(raw));
+                    let edges = Edges { begins_text, begins, ends };
+                    self.encode_pieces(&self.spaces.normalize(&text, edges), &mut ids);
+                }
             }
-            at_start = false;
         }
         ids
     }
 
-    fn encode_merged(&self, text: &str, ids: &mut Vec<u32>) {
+    fn encode_pieces(&self, text: &str, ids: &mut Vec<u32>) {
         let mut after_unk = false;
-        self.merger.merge(text, |symbol, id| {
+        let emit = |symbol: &str, id: Option<u32>| {
             let unknown = id.is_none();
             match (id, &self.byte_ids) {
                 (Some(id), _) => ids.push(id),
@@ -121,11 +155,18 @@ impl SentencePiece {
                 (None, None) => {}
             }
             after_unk = unknown;
-        });
+        };
+        match &self.segmenter {
+            Segmenter::BytePair(merger) => merger.merge(text, emit),
+            Segmenter::Unigram(unigram) => unigram.cut(text, emit),
+        }
     }
 
     pub(super) fn token_id(&self, text: &str) -> Option<u32> {
-        self.special_and_user_defined.id(text).or_else(|| self.merger.id(text))
+        self.special_and_user_defined.id(text).or_else(|| match &self.segmenter {
+            Segmenter::BytePair(merger) => merger.id(text),
+            Segmenter::Unigram(unigram) => unigram.id(text),
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::protobuf::{Message, Value};
-use super::{Piece, PieceKind, SentencePiece, SpacePrefix, Spaces, vocabulary};
+use super::{Algorithm, CharsMap, Piece, PieceKind, SentencePiece, SpacePrefix, Spaces, vocabulary};
 use crate::tokenizer::error::{Origin, TokenizerError};
 use crate::tokenizer::folder::TokenizerConfig;
 use crate::tokenizer::{Encoder, Frame, NamedTokens, Tokenizer, read_bytes};
@@ -16,7 +16,12 @@ pub(in super::super) fn load(path: &Path, config: &TokenizerConfig) -> Result<To
     let origin = Origin::file(path);
     let bytes = read_bytes(path)?;
     let mut model = ModelFile::parse(&origin, &bytes)?;
+    let algorithm = model.algorithm(&origin)?;
     model.refuse_what_is_not_implemented(&origin)?;
+    let chars_map = match &model.chars_map[..] {
+        [] => None,
+        bytes => Some(CharsMap::parse(&origin, "normalizer_spec.precompiled_charsmap", bytes)?),
+    };
     add_tokens(&mut model.pieces, config)?;
     let prefix = match (model.add_dummy_prefix, config.add_prefix_space, config.legacy) {
         (false, _, _) | (_, Some(false), _) => SpacePrefix::Never,
@@ -24,7 +29,7 @@ pub(in super::super) fn load(path: &Path, config: &TokenizerConfig) -> Result<To
         _ => SpacePrefix::EveryFragment,
     };
     let spaces = Spaces { prefix, remove_extra: model.remove_extra_whitespaces };
-    let encoder = SentencePiece::new(&origin, KEY, &model.pieces, spaces)?;
+    let encoder = SentencePiece::new(&origin, KEY, &model.pieces, (algorithm, chars_map), spaces)?;
     let id = |name: &str| encoder.token_id(name);
     let named = NamedTokens {
         bos: id(&model.bos_piece),
@@ -34,7 +39,7 @@ pub(in super::super) fn load(path: &Path, config: &TokenizerConfig) -> Result<To
     };
     let vocabulary = Arc::new(vocabulary(&origin, &model.pieces, &spaces)?);
     let frame = Frame { before: named.bos.into_iter().collect(), after: Vec::new() };
-    Ok(Tokenizer { encoder: Encoder::SentencePiece(encoder), vocabulary, frame, named })
+    Ok(Tokenizer { encoder: Encoder::SentencePiece(Box::new(encoder)), vocabulary, frame, named })
 }
 
 /// The fields that are read, with the defaults of the proto file.
@@ -46,7 +51,7 @@ struct ModelFile {
     eos_piece: String,
     pad_piece: String,
     treat_whitespace_as_suffix: bool,
-    has_charsmap: bool,
+    chars_map: Vec<u8>,
     add_dummy_prefix: bool,
     remove_extra_whitespaces: bool,
     escape_whitespaces: bool,
@@ -62,7 +67,7 @@ impl Default for ModelFile {
             eos_piece: "</s>".into(),
             pad_piece: "<pad>".into(),
             treat_whitespace_as_suffix: false,
-            has_charsmap: false,
+            chars_map: Vec::new(),
             add_dummy_prefix: true,
             remove_extra_whitespaces: true,
             escape_whitespaces: true,
@@ -108,7 +113,7 @@ impl ModelFile {
         let mut message = Message::new(origin, "normalizer_spec", bytes);
         while let Some(field) = message.next_field()? {
             match field {
-                (2, Value::Bytes(charsmap)) => self.has_charsmap = !charsmap.is_empty(),
+                (2, Value::Bytes(bytes)) => self.chars_map = bytes.into(),
                 (3, Value::Varint(flag)) => self.add_dummy_prefix = flag != 0,
                 (4, Value::Varint(flag)) => self.remove_extra_whitespaces = flag != 0,
                 (5, Value::Varint(flag)) => self.escape_whitespaces = flag != 0,
@@ -118,20 +123,20 @@ impl ModelFile {
         Ok(())
     }
 
-    fn refuse_what_is_not_implemented(&self, origin: &Origin) -> Result<(), TokenizerError> {
-        let kind = match self.model_type {
-            2 => None,
-            1 => Some("UNIGRAM".to_owned()),
-            3 => Some("WORD".to_owned()),
-            4 => Some("CHAR".to_owned()),
-            number => Some(number.to_string()),
+    fn algorithm(&self, origin: &Origin) -> Result<Algorithm, TokenizerError> {
+        let other = match self.model_type {
+            1 => return Ok(Algorithm::Unigram),
+            2 => return Ok(Algorithm::BytePair),
+            3 => "WORD".to_owned(),
+            4 => "CHAR".to_owned(),
+            number => number.to_string(),
         };
-        if let Some(kind) = kind {
-            return Err(origin.unsupported("trainer_spec.model_type", kind, "BPE"));
-        }
+        Err(origin.unsupported("trainer_spec.model_type", other, "UNIGRAM, BPE"))
+    }
+
+    fn refuse_what_is_not_implemented(&self, origin: &Origin) -> Result<(), TokenizerError> {
         let refused = [
             (self.treat_whitespace_as_suffix, "trainer_spec.treat_whitespace_as_suffix", "true", "false"),
-            (self.has_charsmap, "normalizer_spec.precompiled_charsmap", "a table", "none: identity"),
             (!self.escape_whitespaces, "normalizer_spec.escape_whitespaces", "false", "true"),
         ];
         match refused.into_iter().find(|&(is_set, ..)| is_set) {

@@ -19,23 +19,51 @@ pub(in super::super) struct Spaces {
 }
 
 impl Spaces {
-    /// The text between two special tokens with `▁` for every space; `at_start` if nothing comes before it.
-    pub(super) fn normalize(&self, text: &str, at_start: bool) -> String {
-        let text = if self.remove_extra { collapse(text) } else { text.replace(' ', "▁") };
-        let prefix = match self.prefix {
+    /// The text with `▁` for every space, and `▁` before it if the model wants one there.
+    pub(super) fn normalize(&self, text: &str, edges: Edges) -> String {
+        let mut text = if self.remove_extra { collapse(text, edges) } else { text.replace(' ', "▁") };
+        if edges.begins && !text.is_empty() && self.puts_prefix(&text, edges.begins_text) {
+            text.insert(0, '▁');
+        }
+        text
+    }
+
+    fn puts_prefix(&self, text: &str, begins_text: bool) -> bool {
+        match self.prefix {
             SpacePrefix::Never => false,
             SpacePrefix::EveryFragment => true,
-            SpacePrefix::TextStart => at_start && !text.starts_with('▁'),
-        };
-        if prefix && !text.is_empty() { format!("▁{text}") } else { text }
+            SpacePrefix::TextStart => begins_text && !text.starts_with('▁'),
+        }
     }
 }
 
-fn collapse(text: &str) -> String {
-    let words = text.split(' ').filter(|word| !word.is_empty());
-    let text = words.collect::<Vec<_>>().join("▁");
-    // A written-out ▁ counts as a space at the end, as it does in the SentencePiece library.
-    text.trim_end_matches('▁').to_owned()
+/// Where a stretch of text lies between special and user-defined tokens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Edges {
+    /// Nothing comes before it at all.
+    pub(super) begins_text: bool,
+    /// A text begins here, as far as spaces are concerned.
+    pub(super) begins: bool,
+    /// A text ends here, as far as spaces are concerned.
+    pub(super) ends: bool,
+}
+
+/// One space instead of several, none at the beginning and the end.
+fn collapse(text: &str, edges: Edges) -> String {
+    let mut collapsed = String::with_capacity(text.len());
+    let mut after_space = edges.begins;
+    for character in text.chars() {
+        let is_space = character == ' ';
+        if !(is_space && after_space) {
+            collapsed.push(if is_space { '▁' } else { character });
+        }
+        after_space = is_space;
+    }
+    if edges.ends {
+        // A written-out ▁ counts as a space at the end, as it does in the SentencePiece library.
+        collapsed.truncate(collapsed.trim_end_matches('▁').len());
+    }
+    collapsed
 }
 
 #[cfg(test)]
@@ -43,7 +71,8 @@ mod tests {
     use super::*;
 
     fn check(prefix: SpacePrefix, remove_extra: bool, text: &str, expected: &str) {
-        assert_eq!(Spaces { prefix, remove_extra }.normalize(text, true), expected);
+        let edges = Edges { begins_text: true, begins: true, ends: true };
+        assert_eq!(Spaces { prefix, remove_extra }.normalize(text, edges), expected);
     }
 
     #[test]
@@ -65,6 +94,14 @@ mod tests {
     #[test]
     fn only_the_start_of_the_text_counts() {
         let spaces = Spaces { prefix: SpacePrefix::TextStart, remove_extra: false };
-        assert_eq!(spaces.normalize("a", false), "a");
+        let edges = Edges { begins_text: false, begins: true, ends: true };
+        assert_eq!(spaces.normalize("a", edges), "a");
+    }
+
+    #[test]
+    fn spaces_between_tokens_stay() {
+        let spaces = Spaces { prefix: SpacePrefix::EveryFragment, remove_extra: true };
+        let edges = Edges { begins_text: false, begins: false, ends: false };
+        assert_eq!(spaces.normalize("  a  ", edges), "▁a▁");
     }
 }
