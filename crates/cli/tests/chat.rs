@@ -18,9 +18,7 @@ fn chat(model: Option<&Path>, flags: &[&str], lines: &str) -> Outcome {
     if let Some(model) = model {
         command = command.argument("-m").argument(model);
     }
-    // The shell opens the input; the program sees it as stdin, and its own name and arguments stay as they are.
-    let input = input.to_str().unwrap();
-    command.through_shell(&format!("exec \"$0\" \"$@\" < '{input}'")).run()
+    command.env("CHAT_INPUT", &input).through_shell("exec \"$0\" \"$@\" < \"$CHAT_INPUT\"").run()
 }
 
 #[test]
