@@ -32,7 +32,12 @@ fn gguf(stem: &str) {
 /// Decodes without barriers: the consumers of a value wait for the value.
 #[test]
 fn handed_over() {
-    for stem in ["qwen3/gguf/qwen3-F16", "llama3/gguf/llama3-Q8_0"] {
+    for stem in [
+        "qwen3/gguf/qwen3-F16",
+        "llama3/gguf/llama3-Q8_0",
+        "gemma3/gguf/gemma3-Q8_0",
+        "qwen3moe/gguf/qwen3moe-Q8_0",
+    ] {
         let path = |end| data(&format!("goldens-dev/{stem}{end}"));
         let (Some(model), Some(golden)) = (path(".gguf"), path(".golden.safetensors")) else { return };
         let golden = Golden::open(&golden).expect("golden");
@@ -132,6 +137,26 @@ fn qwen3moe() {
     folder("qwen3moe/f32");
     folder("qwen3moe/bf16");
     gguf("goldens-dev/qwen3moe/gguf/qwen3moe-Q8_0");
+}
+
+/// Configurations as transformers 5 writes them mean the same; the CPU device is enough to see that.
+#[test]
+fn configurations_of_transformers_5() {
+    for name in ["gemma2", "gemma3", "gemma3-linear", "mistral", "qwen2", "qwen3moe"] {
+        let Some(path) = data(&format!("goldens-dev/{name}/bf16")) else { return };
+        let folder = tempfile::tempdir().expect("a folder");
+        for file in std::fs::read_dir(&path).expect("the model").map(|entry| entry.expect("a file")) {
+            std::fs::copy(file.path(), folder.path().join(file.file_name())).expect("a copy");
+        }
+        std::fs::rename(folder.path().join("config.v5.json"), folder.path().join("config.json"))
+            .expect("renamed");
+        let golden = Golden::open(&path.join("golden.safetensors")).expect("golden");
+        let open = OpenModel::open(folder.path()).expect("model");
+        for choice in devices().into_iter().filter(|choice| choice.kind() == Kind::Cpu) {
+            let result = load(&open, &choice, golden.context(), true).verify(&golden).expect("verify");
+            assert!(result.passed, "{name}: {result:#?}");
+        }
+    }
 }
 
 #[test]

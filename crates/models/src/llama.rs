@@ -20,8 +20,6 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Decoder, ModelError> {
     keys.expect("hidden_act", "silu")?;
     keys.expect("rope_interleaved", false)?;
     keys.expect("is_llama_config", true)?;
-    // How many slices the training framework cut its matrices into: no part of the maths.
-    keys.ignore(&["pretraining_tp"]);
     keys.finish()?;
     Ok(Decoder { biases, ..Decoder::plain(config) }.with_windows(windows))
 }

@@ -26,7 +26,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Decoder, ModelError> {
     let windows = keys.take_windows(layers, |layer| rotated[layer as usize] == 0)?;
     let biases = Biases::take(&mut keys, checkpoint)?;
     keys.expect("hidden_act", "silu")?;
-    keys.ignore(&["max_window_layers", "pretraining_tp"]);
+    keys.ignore(&["max_window_layers"]);
     keys.finish()?;
     let still = Rope { theta: config.rope.theta, scaling: RopeScaling::Still };
     let decoder = Decoder { biases, other_ropes: vec![still], ..Decoder::plain(config) };

@@ -100,7 +100,6 @@ fn values_that_are_not_implemented_are_refused() {
         ("attention_bias", json!(true), "true is not supported; have false"),
         ("mlp_bias", json!(true), "true"),
         ("hidden_act", json!("gelu"), r#""gelu" is not supported; have "silu""#),
-        ("pretraining_tp", json!(2), "2 is not supported; have 1"),
         ("is_encoder_decoder", json!(true), "true"),
         ("architectures", json!(["LlamaForSequenceClassification"]), "LlamaForSequenceClassification"),
         ("sliding_window", json!(4096), "4096 is not supported; have full attention"),

@@ -1,5 +1,6 @@
 //! The checkpoint readers: real models from the shared data, hand-built damage, and random damage.
 
+mod architectures;
 mod config;
 mod gguf_damage;
 mod gguf_values;

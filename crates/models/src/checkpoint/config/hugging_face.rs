@@ -11,8 +11,8 @@ use std::path::Path;
 const CONFIG_FILE: &str = "config.json";
 const GENERATION_CONFIG_FILE: &str = "generation_config.json";
 
-/// Keys that say nothing about the mathematics of a forward pass: origin, training, what a Python call returns,
-/// and defaults of sampling. The dtype is among them because every tensor carries its own.
+/// Keys that say nothing about the mathematics of a forward pass: origin, training and how its matrices were sliced, what a
+/// Python call returns, and defaults of sampling. The dtype is among them because every tensor carries its own.
 static BOOKKEEPING: &[&str] = &[
     "_attn_implementation",
     "_attn_implementation_autoset",
@@ -36,6 +36,7 @@ static BOOKKEEPING: &[&str] = &[
     "output_attentions",
     "output_hidden_states",
     "pad_token_id",
+    "pretraining_tp",
     "problem_type",
     "repetition_penalty",
     "resid_pdrop",
@@ -163,7 +164,6 @@ impl HuggingFaceConfig {
             keys.expect(key, only)?;
         }
         keys.expect("chunk_size_feed_forward", 0)?;
-        keys.expect("pretraining_tp", 1)?;
         let classes: Vec<String> = keys.take_opt("architectures")?.unwrap_or_default();
         let known = |class: &str| self.wrapper.is_some_and(|wrapper| wrapper.class == class);
         match classes.iter().find(|class| !class.ends_with("ForCausalLM") && !known(class)) {
