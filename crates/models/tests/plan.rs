@@ -22,6 +22,16 @@ fn the_decode_plans_of_the_embedded_model() {
         memory_bytes: u64::MAX,
     };
     let model = Model::build(&checkpoint, shape).expect("model");
+    // Vulkan grants no more than 128 bytes.
+    for step in model.program.plans.iter().flat_map(|plan| &plan.steps) {
+        let push = step.dispatch.push_constants(|_| 0).len();
+        assert!(
+            push <= 128,
+            "{} of {}: {push} bytes of push constants",
+            step.label,
+            step.dispatch.kernel.name
+        );
+    }
     for (executor, plan) in model.handles.decode {
         let text = model.program.display(plan).to_string();
         // The layers are alike: the first one, and what stands around them.

@@ -13,12 +13,14 @@ layout(constant_id = 1) const uint HEAD_DIM = 128;
 layout(constant_id = 2) const uint GROUP = 1;
 layout(constant_id = 3) const uint SPLITS = 1;
 layout(constant_id = 4) const uint SOFT_CAP = 0;  // 1 if scores go through cap * tanh(score / cap)
+layout(constant_id = 5) const uint KV_HEADS = 1;
+layout(constant_id = 6) const uint SHARES = 1;    // workgroups that share a KV head
 #ifdef ATTENTION_ROPE
-layout(constant_id = 5) const uint ROTARY_DIM = 128;
-layout(constant_id = 6) const uint Q_NORM = 0;    // 1 if q is normalised
-layout(constant_id = 7) const uint K_NORM = 0;    // 1 if k is normalised
-layout(constant_id = 8) const uint POLLS = 0;     // qkv is handed over
-layout(constant_id = 9) const uint PUBLISHES = 0; // y is handed over
+layout(constant_id = 7) const uint ROTARY_DIM = 128;
+layout(constant_id = 8) const uint Q_NORM = 0;    // 1 if q is normalised
+layout(constant_id = 9) const uint K_NORM = 0;    // 1 if k is normalised
+layout(constant_id = 10) const uint POLLS = 0;     // qkv is handed over
+layout(constant_id = 11) const uint PUBLISHES = 0; // y is handed over
 #else
 const uint POLLS = 0;
 const uint PUBLISHES = 0;
@@ -46,11 +48,9 @@ layout(push_constant, std430) uniform Push {
   Words row_count;   // [0] = rows that hold a token
   Words4 step_rows;  // (max_rows)
   Words block_table; // (max_sequences, max_blocks)
-  Partials partials; // (rows, kv_heads * shares, MAX_PARTS, PART_VECTORS)
-  Counters counters; // (rows, kv_heads * shares)
+  Partials partials; // (rows, KV_HEADS * SHARES, MAX_PARTS, PART_VECTORS)
+  Counters counters; // (rows, KV_HEADS * SHARES)
   MutableFloats y;   // (rows, heads * HEAD_DIM)
-  uint kv_heads;
-  uint shares; // workgroups that share a KV head
   uint max_blocks;
   uint window; // 0 = all positions
   float scale;
@@ -158,11 +158,11 @@ void turn(uint head, Floats norm_weight, bool normed, uint position, float facto
 // Stages the queries from `first_head` of the row on; where `appends`, also k and v, and puts them into block `head` of
 // the caches. All shares of a KV head put the same words there.
 void stage_row(uint row_index, uint first_head, uint kv_head, uint position, bool appends, uint head) {
-  uint heads = kv_heads * shares * GROUP;
+  uint heads = KV_HEADS * SHARES * GROUP;
   uint staged_heads = GROUP + (appends ? 2 : 0);
   for (uint i = gl_LocalInvocationIndex; i < staged_heads * HEAD_VECTORS; i += LOCAL_SIZE) {
     uint which = i / HEAD_VECTORS;
-    uint in_row = which < GROUP ? first_head + which : heads + (which - GROUP) * kv_heads + kv_head;
+    uint in_row = which < GROUP ? first_head + which : heads + (which - GROUP) * KV_HEADS + kv_head;
     uint dim = i % HEAD_VECTORS * 4;
     queries[i] = dim < HEAD_DIM ? load_head4(row_index * qkv_stride + in_row * HEAD_DIM, dim) : vec4(0.0);
   }
@@ -221,7 +221,7 @@ void score(uint head, uint position, inout float scores[GROUP]) {
 void load_values(uint index, uint quad, uint low, uint high, uint parity, uint kv_head, out uvec4 v[IN_FLIGHT]) {
   [[unroll]] for (uint j = 0; j < IN_FLIGHT; ++j) {
     uint position = clamp(index + j * TEAMS, low, high - 1);
-    v[j] = v_cache.at[v_quad_at(blocks[parity][position / KV_BLOCK] * kv_heads + kv_head, position, quad)];
+    v[j] = v_cache.at[v_quad_at(blocks[parity][position / KV_BLOCK] * KV_HEADS + kv_head, position, quad)];
   }
 }
 
@@ -270,7 +270,7 @@ void attend(uint low, uint high, uint parity, uint kv_head, uint next_block) {
   bool attended = lane >= low && lane < high;
   float scores[GROUP];
   [[unroll]] for (uint g = 0; g < GROUP; ++g) scores[g] = 0.0;
-  if (attended) score(blocks[parity][lane / KV_BLOCK] * kv_heads + kv_head, lane, scores);
+  if (attended) score(blocks[parity][lane / KV_BLOCK] * KV_HEADS + kv_head, lane, scores);
   if (SOFT_CAP != 0)
     [[unroll]] for (uint g = 0; g < GROUP; ++g) scores[g] = soft_cap(scores[g], cap * LOG2_E);
 
@@ -374,12 +374,12 @@ void main() {
   uint parts = (block_count * KV_BLOCK + part_positions - 1) / part_positions;
   if (split >= parts) return;
 
-  uint kv_head = share / shares;
-  uint first_head = (row_index * kv_heads * shares + share) * GROUP;
+  uint kv_head = share / SHARES;
+  uint first_head = (row_index * KV_HEADS * SHARES + share) * GROUP;
   uint table = row.sequence * max_blocks;
   uint origin = first_block * KV_BLOCK;
 #ifdef ATTENTION_ROPE
-  uint own_block = block_table.at[table + last_block] * kv_heads + kv_head;
+  uint own_block = block_table.at[table + last_block] * KV_HEADS + kv_head;
   stage_row(row_index, share * GROUP, kv_head, row.position, split == (parts - 1) % SPLITS, own_block);
 #else
   stage_queries(first_head);
@@ -390,7 +390,7 @@ void main() {
   barrier();
 
   bool folds_here = SPLITS == 1 || parts == 1;
-  uint first_partial = (row_index * kv_heads * shares + share) * MAX_PARTS * PART_VECTORS;
+  uint first_partial = (row_index * KV_HEADS * SHARES + share) * MAX_PARTS * PART_VECTORS;
   Folded folded[BATCHES * OWNED];
   [[unroll]] for (uint i = 0; i < BATCHES * OWNED; ++i) folded[i] = Folded(vec4(0.0), LOWEST, 0.0);
 
@@ -440,7 +440,7 @@ void main() {
         uint vector = batch * BATCH_VECTORS + i * LOCAL_SIZE + lane;
         if (vector < min((batch + 1) * BATCH_VECTORS, GROUP_VECTORS)) store(first_head, vector, folded[batch * OWNED + i]);
       }
-  } else if (arrives_last(row_index * kv_heads * shares + share, min(SPLITS, parts))) {
+  } else if (arrives_last(row_index * KV_HEADS * SHARES + share, min(SPLITS, parts))) {
     combine(first_partial, parts, first_head);
   }
 }

@@ -17,8 +17,9 @@ const BLOCK: usize = KV_BLOCK as usize;
 const RUN: usize = 8;
 
 pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
-    let Params { kv_heads, max_blocks, window, scale, cap, .. } = dispatch.params();
-    let layout = layout(dispatch, kv_heads);
+    let Params { max_blocks, window, scale, cap, .. } = dispatch.params();
+    let layout = layout(dispatch);
+    let kv_heads = layout.kv_heads;
     let q = queries(dispatch, memory, layout);
     let row_count = memory.read::<u32>(dispatch.slice("row_count"))[0] as usize;
     let rows = memory.read::<Row>(dispatch.slice("step_rows"));

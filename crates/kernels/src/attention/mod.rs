@@ -43,9 +43,6 @@ const HEADS_AT_A_TIME: u32 = 8;
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 struct Params {
-    kv_heads: u32,
-    /// Workgroups that share a KV head, each with its own query heads.
-    shares: u32,
     max_blocks: u32,
     window: u32,
     scale: f32,
@@ -158,14 +155,19 @@ impl Attention {
         assert!(heads.is_multiple_of(kv_heads), "{heads} heads do not share {kv_heads} KV heads evenly");
         assert!((1..=MAX_PARTS).contains(&splits), "{splits} splits");
         let group = self.group();
+        // Workgroups that share a KV head, each with its own query heads.
         let shares = heads / kv_heads / group;
         let positions = u64::from(rows) * u64::from(expected_positions);
         let cap = soft_cap.unwrap_or(0.0);
-        let params = Params { kv_heads, shares, max_blocks, window, scale, cap, qkv_stride, norm_eps };
+        let params = Params { max_blocks, window, scale, cap, qkv_stride, norm_eps };
         let capped = soft_cap.is_some().into();
         Dispatch {
             kernel,
-            specialization: [&[ATTENTION_LOCAL_SIZE, head_dim, group, splits, capped], constants].concat(),
+            specialization: [
+                &[ATTENTION_LOCAL_SIZE, head_dim, group, splits, capped, kv_heads, shares],
+                constants,
+            ]
+            .concat(),
             bindings,
             params: bytemuck::bytes_of(&params).to_vec(),
             grid: Grid::Groups([rows, kv_heads * shares, splits]),

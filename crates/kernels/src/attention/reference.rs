@@ -8,8 +8,9 @@ use crate::{Dispatch, HostMemory};
 use half::f16;
 
 pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
-    let Params { kv_heads, max_blocks, window, scale, cap, .. } = dispatch.params();
-    let layout = layout(dispatch, kv_heads);
+    let Params { max_blocks, window, scale, cap, .. } = dispatch.params();
+    let layout = layout(dispatch);
+    let kv_heads = layout.kv_heads;
     let q = queries(dispatch, memory, layout);
     let row_count = memory.read::<u32>(dispatch.slice("row_count"))[0] as usize;
     let rows = memory.read::<Row>(dispatch.slice("step_rows"));
@@ -58,9 +59,9 @@ pub(super) fn attended(position: u32, window: u32) -> std::ops::Range<u32> {
 }
 
 /// The shape of the caches of a call.
-pub(super) fn layout(dispatch: &Dispatch, kv_heads: u32) -> KvLayout {
+pub(super) fn layout(dispatch: &Dispatch) -> KvLayout {
     let dtype = KvType::of_kernel(dispatch.kernel.name);
-    KvLayout { dtype, kv_heads, head_dim: dispatch.specialization[1] }
+    KvLayout { dtype, kv_heads: dispatch.specialization[5], head_dim: dispatch.specialization[1] }
 }
 
 /// The queries of all rows; where the call takes RoPE along it first puts k and v of its rows into the caches.
@@ -76,8 +77,8 @@ pub(super) fn queries(dispatch: &Dispatch, memory: &HostMemory, layout: KvLayout
 
 /// Heads of q of a call.
 pub(super) fn heads(dispatch: &Dispatch) -> u32 {
-    let params: Params = dispatch.params();
-    params.kv_heads * params.shares * dispatch.specialization[2]
+    let [group, kv_heads, shares] = [2, 5, 6].map(|at| dispatch.specialization[at]);
+    kv_heads * shares * group
 }
 
 fn value(layout: KvLayout, dim: u32, word: impl Fn(u32) -> u32) -> f64 {

@@ -117,7 +117,8 @@ pub(super) fn is_taken_along(dispatch: &Dispatch) -> bool {
 
 /// The call's share of `rope_kv`: its parameters and rotary_dim.
 pub(super) fn arguments(dispatch: &Dispatch) -> (rope_kv::Params, u32) {
-    let Params { kv_heads, max_blocks, qkv_stride, norm_eps, .. } = dispatch.params();
+    let Params { max_blocks, qkv_stride, norm_eps, .. } = dispatch.params();
+    let kv_heads = reference::layout(dispatch).kv_heads;
     let (heads, head_dim) = (reference::heads(dispatch), dispatch.specialization[1]);
     let params = rope_kv::Params {
         qkv_stride,
@@ -129,5 +130,5 @@ pub(super) fn arguments(dispatch: &Dispatch) -> (rope_kv::Params, u32) {
         max_blocks,
         norm_eps,
     };
-    (params, dispatch.specialization[5])
+    (params, dispatch.specialization[7])
 }
