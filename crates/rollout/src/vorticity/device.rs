@@ -271,34 +271,42 @@ impl DeviceEncoder {
     }
 }
 
-/// Decodes vectors one by one.
-pub(super) struct DeviceDecoder {
-    session: Session,
+/// A decoder as part of a program: it decodes the f32 vector of a slice where that lies, so a rollout can decode its state
+/// without reading it back.
+pub struct DecodeProgram {
+    transform: Transform,
     plan: PlanId,
-    z: Slice,
+    tables: [(Slice, Vec<u32>); 2],
     generator: Slice,
     options: Slice,
     atoms: Slice,
     decoded: Slice,
 }
 
-impl DeviceDecoder {
-    pub(super) fn new(place: &Place, codec: &Codec) -> Result<Self, VorticityError> {
+impl DecodeProgram {
+    /// Adds the decoder's buffers and its plan to a program. `z` holds f32 (D).
+    ///
+    /// # Errors
+    /// A size without kernels.
+    ///
+    /// # Panics
+    /// If `z` is not of the codec's dimension.
+    pub fn declare(program: &mut Program, codec: &Codec, z: Slice) -> Result<Self, VorticityError> {
         check_size(codec.n())?;
-        let mut program = Program::default();
-        let transform = Transform::new(&mut program, codec.n());
+        let transform = Transform::new(program, codec.n());
         let (n, bytes) = (transform.n, transform.field_bytes());
-        let (words, counts) = places(codec.n(), codec.bands(), codec.anchors());
+        let (place_words, counts) = places(codec.n(), codec.bands(), codec.anchors());
+        assert_eq!(z.bytes, u64::from(counts.dimension()) * 4, "a vector of the codec in f32");
+        let jump_words = codec_spectra::jumps(n);
         let places = program.buffer("places", bytes, BufferKind::Weight);
-        let jumps = program.buffer("jumps", u64::from(n) * 96, BufferKind::Weight);
-        let z = program.buffer("z", u64::from(counts.dimension()) * 4, BufferKind::Mailbox);
+        let jumps = program.buffer("jumps", size_of_val(&jump_words[..]) as u64, BufferKind::Weight);
         let generator = program.buffer("generator", 32, BufferKind::Mailbox);
         let options = program.buffer("options", size_of::<ComposeOptions>() as u64, BufferKind::Mailbox);
         let atoms_bytes = (MAX_ATOMS * size_of::<AtomWords>()) as u64;
         let atoms = program.buffer("atoms", atoms_bytes, BufferKind::Mailbox);
         let decoded = program.buffer("decoded", 4 * bytes, BufferKind::State);
 
-        let mut plan = program.plan("decode", 1);
+        let mut plan = program.plan("decode_field", 1);
         let spectra = plan.activation_bytes("spectra", 8 * bytes);
         let gains = plan.activation_bytes("gains", 8);
         let bindings = codec_spectra::Bindings { z, places, jumps, generator, spectra };
@@ -311,17 +319,34 @@ impl DeviceDecoder {
         let bindings = codec_compose::Bindings { fields, signs, gains, options, atoms, decoded };
         plan.dispatch("compose", codec_compose::dispatch(n, bindings));
         let plan = plan.finish();
-
-        let mut builder =
-            SessionBuilder::new(&place.target, program, place.ledger.clone(), place.session.clone())?;
-        transform.load(&mut builder)?;
-        builder.load(places, bytemuck::cast_slice(&words), TABLES)?;
-        builder.load(jumps, bytemuck::cast_slice(&codec_spectra::jumps(n)), TABLES)?;
-        let session = builder.seal(&[(decoded, FIELDS)])?;
-        Ok(Self { session, plan, z, generator, options, atoms, decoded })
+        let tables = [(places, place_words), (jumps, jump_words)];
+        Ok(Self { transform, plan, tables, generator, options, atoms, decoded })
     }
 
-    pub(super) fn decode(&mut self, z: &[f64], options: &DecodeOptions) -> Result<Decoded, VorticityError> {
+    /// Loads the tables.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn load(&self, builder: &mut SessionBuilder) -> Result<(), VorticityError> {
+        self.transform.load(builder)?;
+        for (slice, words) in &self.tables {
+            builder.load(*slice, bytemuck::cast_slice(words), TABLES)?;
+        }
+        Ok(())
+    }
+
+    /// What has to be declared when the session is sealed.
+    pub fn readback(&self) -> (Slice, &'static str) {
+        (self.decoded, FIELDS)
+    }
+
+    /// Decodes what the vector's slice holds after all submitted work. The caller has checked the vector, if it can: one that
+    /// is not finite gives a field that is not, which is an error.
+    ///
+    /// # Errors
+    /// Atoms that make no sense or are too many, a field that is not finite; device errors.
+    pub fn run(&self, session: &mut Session, options: &DecodeOptions) -> Result<Decoded, VorticityError> {
+        options.check()?;
         if options.atoms.len() > MAX_ATOMS {
             let text = format!("{} atoms, a decoder in f32 has room for {MAX_ATOMS}", options.atoms.len());
             return Err(VorticityError::Invalid(text));
@@ -333,21 +358,44 @@ impl DeviceDecoder {
             falloff: (1.0 / (2.0 * atom.radius * atom.radius)) as f32,
         });
         let atoms: Vec<AtomWords> = atoms.collect();
-        let compose =
-            ComposeOptions { without_anchors: options.legacy.into(), atoms: options.atoms.len() as u32 };
-        let write = |to, bytes: &[u8]| self.session.write_mailbox(to, bytes, INPUTS);
-        write(self.z, bytemuck::cast_slice(&narrow(z)));
+        let compose = ComposeOptions { without_anchors: options.legacy.into(), atoms: atoms.len() as u32 };
+        let write = |to, bytes: &[u8]| session.write_mailbox(to, bytes, INPUTS);
         write(self.generator, bytemuck::cast_slice(&Pcg64::new(options.seed).words()));
         write(self.options, bytemuck::bytes_of(&compose));
         write(self.atoms, bytemuck::cast_slice(&atoms));
-        let ticket = self.session.submit(&[self.plan])?;
-        self.session.wait(ticket)?;
-        let bytes = self.session.readback(self.decoded)?;
+        let ticket = session.submit(&[self.plan])?;
+        session.wait(ticket)?;
+        let bytes = session.readback(self.decoded)?;
         let mut parts = bytes.chunks_exact(bytes.len() / 4);
         let mut part = || parts.next().expect("four parts");
         let (omega, low_pass, anchors) = (floats(part()), floats(part()), floats(part()));
         let mask = part().chunks_exact(4).map(|word| word[0] == 1).collect();
         check_finite("the decoded field", &omega)?;
         Ok(Decoded { omega, low_pass, anchors, mask })
+    }
+}
+
+/// Decodes vectors of the host's one by one.
+pub(super) struct DeviceDecoder {
+    session: Session,
+    decode: DecodeProgram,
+    z: Slice,
+}
+
+impl DeviceDecoder {
+    pub(super) fn new(place: &Place, codec: &Codec) -> Result<Self, VorticityError> {
+        let mut program = Program::default();
+        let z = program.buffer("z", codec.dimension() as u64 * 4, BufferKind::Mailbox);
+        let decode = DecodeProgram::declare(&mut program, codec, z)?;
+        let mut builder =
+            SessionBuilder::new(&place.target, program, place.ledger.clone(), place.session.clone())?;
+        decode.load(&mut builder)?;
+        let session = builder.seal(&[decode.readback()])?;
+        Ok(Self { session, decode, z })
+    }
+
+    pub(super) fn decode(&mut self, z: &[f64], options: &DecodeOptions) -> Result<Decoded, VorticityError> {
+        self.session.write_mailbox(self.z, bytemuck::cast_slice(&narrow(z)), INPUTS);
+        self.decode.run(&mut self.session, options)
     }
 }

@@ -17,6 +17,7 @@ mod runner;
 mod structure;
 
 pub use codec::{Atom, Bands, Codec, CodecConfig, DecodeOptions, Decoded};
+pub use device::DecodeProgram;
 pub use error::VorticityError;
 pub use files::{
     CodecMeta, State, Trajectory, read_atoms, read_operator, read_sequence, read_vector, write_field,

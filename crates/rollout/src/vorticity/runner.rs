@@ -29,7 +29,7 @@ pub struct Place {
     pub target: Target,
     /// The type.
     pub precision: Precision,
-    /// The account book of the run.
+    /// The account book of the run. It is sealed with the first runner on a device, so each has its own.
     pub ledger: Arc<Ledger>,
     /// How a session on the device is made.
     pub session: SessionOptions,
@@ -179,7 +179,6 @@ impl Decoder {
             None => self.codec.decode(z, options),
             Some(device) => {
                 self.codec.check_vector(z)?;
-                options.check()?;
                 device.decode(z, options)
             }
         }

@@ -3,7 +3,8 @@
 use super::*;
 use crate::npz::{Compression, Npz, NpzWriter};
 use resident_ledger::Ledger;
-use resident_runtime::{SessionOptions, Target};
+use resident_plan::{BufferKind, Program};
+use resident_runtime::{SessionBuilder, SessionOptions, Target};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -408,6 +409,70 @@ fn fields_in_f32_are_those_in_f64() {
                 assert_eq!(found.mask, expected.mask);
             }
         }
+    }
+}
+
+/// Bands without modes, no anchors or nothing but anchors, windows that do nothing or reach beyond the field.
+#[test]
+fn codecs_at_their_limits_agree_in_f32_and_f64() {
+    let limits = |k_cut, mid_cut, smooth, top_k| CodecConfig { k_cut, mid_cut, tau: 0.35, smooth, top_k };
+    for (n, config) in [
+        (16, CodecConfig::default()), // no high band, and every middle mode is an anchor
+        (16, limits(20.0, 20.0, 11, 5)), // nothing but low modes
+        (16, limits(0.0, 0.0, 40, 0)),
+        (32, limits(3.0, 9.0, 4, 0)),
+        (32, limits(3.0, 9.0, 4, 17)),
+    ] {
+        let omega = initial_field(n, 2);
+        let codec = || Codec::for_first_frame(n, config, &omega).unwrap();
+        let z = codec().encode(&omega).unwrap();
+        let meta = CodecMeta::of(&codec(), true, 3, 0.01);
+        let expected = codec().decode(&z, &DecodeOptions::default()).unwrap();
+        for place in places() {
+            let found = Encoder::new(&place, codec()).unwrap().encode(&omega).unwrap();
+            assert_close(&found, &z, 1e-6);
+        }
+        for place in places() {
+            let mut decoder = Decoder::new(&place, meta.clone()).unwrap();
+            let found = decoder.decode(&z, &DecodeOptions::default()).unwrap();
+            assert_close(&found.omega, &expected.omega, 3e-6);
+        }
+    }
+}
+
+/// Without smoothing there is no residual: no support, no energies, and a division by almost nothing.
+#[test]
+fn a_window_of_one_cell_leaves_no_residual() {
+    let config = CodecConfig { smooth: 1, ..CodecConfig::default() };
+    let omega = initial_field(N, 2);
+    let codec = Codec::for_first_frame(N, config, &omega).unwrap();
+    let z = codec.encode(&omega).unwrap();
+    assert_eq!(z[394..397], [0.0; 3]);
+    for place in places() {
+        let codec = Codec::for_first_frame(N, config, &omega).unwrap();
+        assert_eq!(Encoder::new(&place, codec).unwrap().encode(&omega).unwrap()[394..397], [0.0; 3]);
+    }
+}
+
+/// A rollout's own program decodes the state where it lies: the vector never leaves the device.
+#[test]
+fn a_state_on_the_device_is_decoded_there() {
+    let (z, options) = (vector(3), DecodeOptions { seed: meta().seed_at(40), ..DecodeOptions::default() });
+    let expected = codec().decode(&z, &options).unwrap();
+    for place in places() {
+        let mut program = Program::default();
+        let state = program.buffer("z", z.len() as u64 * 4, BufferKind::State);
+        let decode = DecodeProgram::declare(&mut program, &codec(), state).unwrap();
+        let mut builder =
+            SessionBuilder::new(&place.target, program, place.ledger.clone(), place.session.clone()).unwrap();
+        decode.load(&mut builder).unwrap();
+        let narrow: Vec<f32> = z.iter().map(|value| *value as f32).collect();
+        builder.load(state, bytemuck::cast_slice(&narrow), "inputs").unwrap();
+        let mut session = builder.seal(&[decode.readback()]).unwrap();
+        let found = decode.run(&mut session, &options).unwrap();
+        assert_close(&found.omega, &expected.omega, 3e-6);
+        let read = place.ledger.snapshot().after_seal.readback_bytes;
+        assert!(read.keys().all(|class| class == "fields"), "{read:?}");
     }
 }
 
