@@ -17,7 +17,7 @@ pub(crate) struct ModelArgs {
     /// bench) [default: the embedded story model]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// How activations meet 8-bit weights: f32, int16 (two packed dot products, relative error 5e-5), or auto: int16
+    /// How activations meet quantised weights: f32, int16 (two packed dot products, relative error 5e-5), or auto: int16
     /// where the device is fast at it
     #[arg(long, value_name = "MODE")]
     activations: Option<ActivationMode>,

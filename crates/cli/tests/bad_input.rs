@@ -192,18 +192,12 @@ fn tensors_that_the_architecture_does_not_have_or_has_otherwise() {
 }
 
 #[test]
-fn weight_types_without_a_kernel() {
-    for (file, dtype) in
-        [("stories260K/gguf/stories260K-Q4_0", "q4_0"), ("goldens-dev/qwen3/gguf/qwen3-Q6_K", "q6_k")]
-    {
-        let Some(path) = data(&format!("{file}.gguf")) else { return };
-        let kernel = format!("no matvec kernel for {dtype} (have f32, f16, bf16, q8_0)");
-        refused(&path, &[".weight: ", &kernel, "use a file with weights of one of these types"]);
-    }
-    // No substitute is looked for, whatever device is allowed.
-    if let Some(path) = data("stories260K/gguf/stories260K-Q4_0.gguf") {
-        resident(["run", "Once", "-m"]).argument(path).fails(1, &["no matvec kernel for q4_0"]);
-    }
+fn weight_types_that_are_not_read() {
+    let iq2_xs = 17;
+    refused_bytes(
+        &tiny_llama().raw_tensor(b"extra", &[256, 8], iq2_xs, 0).finish(),
+        &["tensor \"extra\" = iq2_xs is not supported", "have F32", "requantise the model"],
+    );
     let Some(folder) = stories() else { return };
     let weights = folder.path().join("model.safetensors");
     let text = String::from_utf8_lossy(&fs::read(&weights).unwrap()).into_owned();

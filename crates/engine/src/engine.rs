@@ -29,7 +29,7 @@ pub struct EngineOptions {
     pub context: u32,
     /// Whether [`Engine::score`] will be called.
     pub score: bool,
-    /// How activations meet 8-bit weights.
+    /// How activations meet quantised weights.
     pub activations: Activations,
     /// Element type of the KV cache.
     pub kv_type: KvType,
@@ -65,7 +65,7 @@ impl EngineOptions {
     }
 }
 
-/// The numbers that activations are multiplied as, where the weights have 8 bits.
+/// The numbers that activations are multiplied as, where the weights are quantised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activations {
     /// 16-bit integers where the device has fast packed dot products, else f32.

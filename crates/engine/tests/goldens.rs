@@ -66,8 +66,9 @@ fn qwen3_bf16() {
 
 #[test]
 fn qwen3_gguf() {
-    gguf("goldens-dev/qwen3/gguf/qwen3-Q8_0");
-    gguf("goldens-dev/qwen3/gguf/qwen3-F16");
+    for format in ["Q8_0", "F16", "Q4_0", "Q4_K_M", "Q6_K"] {
+        gguf(&format!("goldens-dev/qwen3/gguf/qwen3-{format}"));
+    }
 }
 
 #[test]
@@ -98,6 +99,7 @@ fn llama3_bf16() {
 #[test]
 fn llama3_gguf() {
     gguf("goldens-dev/llama3/gguf/llama3-Q8_0");
+    gguf("goldens-dev/llama3/gguf/llama3-Q4_0");
 }
 
 #[test]
@@ -162,7 +164,7 @@ fn configurations_of_transformers_5() {
 #[test]
 fn stories260k() {
     verify("stories260K/hf", "stories260K/golden.safetensors");
-    for format in ["F32", "F16", "Q8_0"] {
+    for format in ["F32", "F16", "Q8_0", "Q4_0"] {
         gguf(&format!("stories260K/gguf/stories260K-{format}"));
     }
 }

@@ -15,7 +15,7 @@ const bool GATED = EPILOGUE == EPILOGUE_SILU_GATED || EPILOGUE == EPILOGUE_GELU_
 
 layout(push_constant, std430) uniform Push {
   Words4 weight;      // values or quants, (rows, padded cols), those of the experts one after the other
-  Words scales;       // f16 pairs, (rows, cols / 32); q8_0 only
+  Words scales;       // of quantised weights, row by row
   Floats4 x;          // (token rows, x_stride)
   Floats4 norm_weight; // (COLS), where the norm is taken along
   Floats bias;        // (rows)

@@ -2,7 +2,7 @@
 //! The two differ only in how the device goes about it, so parameters, reference and host implementation stand here.
 
 use crate::handover::Handover;
-use crate::weights::WeightLayout;
+use crate::weights::{WeightLayout, dtype_of};
 use crate::{Access, Binding, Cost, Dispatch, HostMemory, Slice};
 use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
@@ -223,11 +223,7 @@ struct Arguments {
 impl Arguments {
     fn of(dispatch: &Dispatch, memory: &HostMemory) -> Self {
         let params: Params = dispatch.params();
-        let name = dispatch.kernel.name.trim_end_matches("_int16");
-        let format = crate::weights::WeightFormat::ALL
-            .into_iter()
-            .find(|f| name.ends_with(&format!("_{}", f.name())))
-            .expect("linear kernels are named after their weight format");
+        let dtype = dtype_of(dispatch.kernel.name);
         let [_, cols, epilogue, _, slots, x_slots] = [0, 1, 2, 3, 4, 5].map(|i| dispatch.specialization[i]);
         let rows = u64::from(params.rows) * u64::from(params.expert_count.max(1));
         let tokens = memory.read::<u32>(dispatch.slice("row_count"))[0] as usize;
@@ -246,7 +242,7 @@ impl Arguments {
             }
         };
         Self {
-            layout: WeightLayout { format, rows, cols },
+            layout: WeightLayout { dtype, rows, cols },
             params,
             epilogue: Epilogue::of(epilogue, params.cap),
             x_rows: slots_in_use / x_slots as usize,
@@ -469,13 +465,13 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 pub(crate) mod testing {
     use super::*;
     use crate::testing::Case;
-    use crate::weights::WeightFormat;
     use half::f16;
+    use resident_tensor::{DType, codec};
 
     /// A layer to check; `active` 0 means that all `tokens` rows are in use.
     #[derive(Clone, Copy)]
     pub(crate) struct LinearCase {
-        pub(crate) format: WeightFormat,
+        pub(crate) dtype: DType,
         pub(crate) rows: u32,
         pub(crate) cols: u32,
         pub(crate) tokens: u32,
@@ -489,9 +485,8 @@ pub(crate) mod testing {
 
     impl Default for LinearCase {
         fn default() -> Self {
-            let format = WeightFormat::F32;
             Self {
-                format,
+                dtype: DType::F32,
                 rows: 1,
                 cols: 32,
                 tokens: 1,
@@ -505,7 +500,33 @@ pub(crate) mod testing {
         }
     }
 
-    /// A matrix of random weights in this layout: every exponent and sign that weights have, no NaN.
+    /// `cols` rounded up to whole blocks.
+    pub(crate) fn whole_blocks(dtype: DType, cols: u32) -> u32 {
+        cols.next_multiple_of(dtype.block_len() as u32)
+    }
+
+    /// A stored row of random weights: every exponent and sign that weights have, every bit pattern of quants, no NaN.
+    pub(crate) fn random_row(case: &mut Case, dtype: DType, cols: usize) -> Vec<u8> {
+        if dtype.is_quantised() {
+            let mut stored = case.random_bytes(cols / dtype.block_len() * dtype.block_bytes());
+            for block in stored.chunks_exact_mut(dtype.block_bytes()) {
+                for &at in dtype.f16_scale_offsets() {
+                    let scale = f16::from_f32(f32::from(block[at]) / 8192.0 + 0.001);
+                    block[at..at + 2].copy_from_slice(&scale.to_le_bytes());
+                }
+            }
+            return stored;
+        }
+        let random = case.random_bytes(cols * 2);
+        let weight =
+            |i: usize| (f32::from(random[2 * i]) - 127.5) / 64.0 + f32::from(random[2 * i + 1]) / 4096.0;
+        let weights: Vec<f32> = (0..cols).map(weight).collect();
+        let mut stored = vec![0; dtype.row_bytes(cols as u64).expect("floats of any number") as usize];
+        codec::encode(dtype, &weights, &mut stored).expect("floats are written");
+        stored
+    }
+
+    /// A matrix of random weights in this layout: see [`random_row`].
     pub(crate) fn random_matrix(case: &mut Case, layout: WeightLayout) -> Vec<u8> {
         let (cols, rows) = (layout.cols as usize, layout.rows as usize);
         let value_bytes = layout.value_bytes() as usize;
@@ -513,25 +534,7 @@ pub(crate) mod testing {
         let (values, scales) = bytes.split_at_mut(value_bytes);
         let (row_bytes, scale_bytes) = (layout.row_bytes() as usize, layout.row_scale_bytes() as usize);
         for row in 0..rows {
-            let random = case.random_bytes(cols * 2);
-            let weight =
-                |i: usize| (f32::from(random[2 * i]) - 127.5) / 64.0 + f32::from(random[2 * i + 1]) / 4096.0;
-            let stored: Vec<u8> = match layout.format {
-                WeightFormat::F32 => (0..cols).flat_map(|i| weight(i).to_le_bytes()).collect(),
-                WeightFormat::F16 => (0..cols).flat_map(|i| f16::from_f32(weight(i)).to_le_bytes()).collect(),
-                WeightFormat::Bf16 => {
-                    (0..cols).flat_map(|i| half::bf16::from_f32(weight(i)).to_le_bytes()).collect()
-                }
-                WeightFormat::Q8_0 => random
-                    .chunks(64)
-                    .flat_map(|r| {
-                        f16::from_f32(f32::from(r[0]) / 8192.0 + 0.001)
-                            .to_le_bytes()
-                            .into_iter()
-                            .chain(r[32..].to_vec())
-                    })
-                    .collect(),
-            };
+            let stored = random_row(case, layout.dtype, cols);
             let scales = &mut scales[row * scale_bytes..][..scale_bytes];
             layout.repack_row(&stored, &mut values[row * row_bytes..][..row_bytes], scales);
         }
@@ -543,11 +546,11 @@ pub(crate) mod testing {
         dispatch: impl Fn(&Linear, u32, Bindings) -> Dispatch,
         layer: LinearCase,
     ) -> (Case, Dispatch, Slice) {
-        let LinearCase { format, rows, cols, tokens, active, epilogue, norm_eps, bias, experts, handover } =
+        let LinearCase { dtype, rows, cols, tokens, active, epilogue, norm_eps, bias, experts, handover } =
             layer;
         let mut case = Case::new();
         let matrices = experts.map_or(1, |experts| experts.count);
-        let layout = WeightLayout { format, rows: (rows * matrices).into(), cols };
+        let layout = WeightLayout { dtype, rows: (rows * matrices).into(), cols };
         let x_stride = cols.next_multiple_of(4) + 4;
         let outputs = if epilogue.is_gated() { rows / 2 } else { rows };
         let y_stride = outputs + 3;

@@ -1,95 +1,83 @@
 //! How weight matrices lie in device memory: the order in which the kernels read them.
 //!
-//! Rows are stored one after the other, each padded to whole 16-byte words.
+//! Rows are stored one after the other, each padded to whole 16-byte words. A lane takes 16 bytes of floats at a time, or a
+//! group of 32 quantised weights:
 //!
-//! | format | a row of `cols` weights | per lane and step |
-//! |---|---|---|
-//! | f32 | values | 4 weights (16 bytes) |
-//! | f16, bf16 | values | 8 weights (16 bytes) |
-//! | q8_0 | runs of up to 32 groups of 32: the first 16 quants of every group, then the second 16 of every group | one group (2 × 16 bytes) |
+//! | type | a row's quants | bytes a group | its scales |
+//! |---|---|---|---|
+//! | f32, f16, bf16 | values | | |
+//! | q8_0 | runs of up to 32 groups: the first 16 quants of every group, then the second 16 of every group | 32 | f16 |
+//! | q4_0, iq4_nl | nibbles | 16 | f16 |
+//! | q4_1 | nibbles | 16 | f16 scale, f16 minimum |
+//! | q5_0 | nibbles, then fifth bits | 16 + 4 | f16 |
+//! | q5_1 | nibbles, then fifth bits | 16 + 4 | f16 scale, f16 minimum |
+//! | q4_k | nibbles | 16 | for 8 groups: two f16, then 6 bits of scale and minimum each |
+//! | q5_k | nibbles, then fifth bits | 16 + 4 | as q4_k |
+//! | q6_k | nibbles, then pairs of high bits | 16 + 8 | two signed bytes; behind the row's, an f16 for 8 groups |
+//! | q3_k | pairs of bits, then third bits | 8 + 4 | as q6_k |
+//! | q2_k | pairs of bits | 8 | two bytes of scale and minimum; behind the row's, two f16 for 8 groups |
 //!
-//! q8_0 keeps its f16 scales in an array of their own behind the quants, row by row, so that 32 lanes that each own
-//! a group read 512 consecutive bytes.
+//! All scales lie behind all quants, row by row, so that 32 lanes that each own a group read 512 consecutive bytes of
+//! either. No type takes more bytes than in its file, but q3_k: its scales of 6 bits have 8 here (3.56 bits a weight
+//! instead of 3.44). `planes` says where each bit of a group goes.
+
+mod planes;
 
 use half::{bf16, f16};
+use planes::Planes;
 use resident_tensor::DType;
+use resident_tensor::codec::{self, GROUP};
 
-/// A weight type that has kernels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum WeightFormat {
-    /// 32-bit floats.
-    F32,
-    /// IEEE half precision.
-    F16,
-    /// bfloat16.
-    Bf16,
-    /// Groups of 32 signed bytes with an f16 scale.
-    Q8_0,
-}
-
-impl WeightFormat {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Q8_0];
-
-    /// The format in which weights stored as `dtype` stay resident, if there are kernels for it.
-    pub fn of(dtype: DType) -> Option<Self> {
-        match dtype {
-            DType::F32 => Some(Self::F32),
-            DType::F16 => Some(Self::F16),
-            DType::BF16 => Some(Self::Bf16),
-            DType::Q8_0 => Some(Self::Q8_0),
-            _ => None,
-        }
-    }
-
-    /// The name as it stands in kernel names.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::Q8_0 => "q8_0",
-        }
-    }
-}
-
-/// Declares `fn kernel(WeightFormat) -> &'static Kernel`: one kernel a format, each from `<op>_<format>.spv` beside the
-/// caller's source.
+/// Declares `fn kernel(DType) -> &'static Kernel`: one kernel a type, each from `<op>_<type>.spv` beside the caller's
+/// source.
 macro_rules! weight_kernels {
     ($op:literal, $host:path, $reference:path) => {
-        fn kernel(format: $crate::weights::WeightFormat) -> &'static $crate::Kernel {
-            static KERNELS: [$crate::Kernel; 4] = [
+        fn kernel(dtype: resident_tensor::DType) -> &'static $crate::Kernel {
+            // In the order of the enum.
+            static KERNELS: [$crate::Kernel; 14] = [
         weight_kernels!(@one $op, "f32", $host, $reference),
         weight_kernels!(@one $op, "f16", $host, $reference),
         weight_kernels!(@one $op, "bf16", $host, $reference),
         weight_kernels!(@one $op, "q8_0", $host, $reference),
+        weight_kernels!(@one $op, "q4_0", $host, $reference),
+        weight_kernels!(@one $op, "q4_1", $host, $reference),
+        weight_kernels!(@one $op, "q5_0", $host, $reference),
+        weight_kernels!(@one $op, "q5_1", $host, $reference),
+        weight_kernels!(@one $op, "q2_k", $host, $reference),
+        weight_kernels!(@one $op, "q3_k", $host, $reference),
+        weight_kernels!(@one $op, "q4_k", $host, $reference),
+        weight_kernels!(@one $op, "q5_k", $host, $reference),
+        weight_kernels!(@one $op, "q6_k", $host, $reference),
+        weight_kernels!(@one $op, "iq4_nl", $host, $reference),
             ];
-            &KERNELS[format as usize]
+            &KERNELS[dtype as usize]
         }
     };
-    (@one $op:literal, $format:literal, $host:path, $reference:path) => {
+    (@one $op:literal, $dtype:literal, $host:path, $reference:path) => {
         $crate::Kernel {
-            name: concat!($op, "_", $format),
-            spirv: include_bytes!(concat!($op, "_", $format, ".spv")),
+            name: concat!($op, "_", $dtype),
+            spirv: include_bytes!(concat!($op, "_", $dtype, ".spv")),
             host: $host,
             reference: $reference,
         }
     };
 }
 
-/// Weights in a q8_0 group.
-const GROUP: usize = 32;
-/// Groups whose halves are stored together.
-const RUN: usize = 32;
+/// The weight type that a kernel's name ends with, without what follows it in variants.
+pub(crate) fn dtype_of(kernel: &str) -> DType {
+    let name = kernel.trim_end_matches("_int16");
+    let dtype = DType::all().find(|dtype| name.ends_with(&format!("_{dtype}")));
+    dtype.expect("kernels of weights are named after their type")
+}
 
 /// The layout of a matrix `[rows, cols]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WeightLayout {
     /// Weight type.
-    pub format: WeightFormat,
+    pub dtype: DType,
     /// Output features.
     pub rows: u64,
-    /// Input features; a multiple of 32 for q8_0.
+    /// Input features; whole blocks.
     pub cols: u32,
 }
 
@@ -97,16 +85,20 @@ impl WeightLayout {
     /// Bytes of one row's values or quants, padding included.
     pub fn row_bytes(&self) -> u64 {
         let cols = u64::from(self.cols);
-        match self.format {
-            WeightFormat::F32 => (cols * 4).next_multiple_of(16),
-            WeightFormat::F16 | WeightFormat::Bf16 => (cols * 2).next_multiple_of(16),
-            WeightFormat::Q8_0 => cols,
-        }
+        let bytes = match self.dtype {
+            DType::F32 => cols * 4,
+            DType::F16 | DType::BF16 => cols * 2,
+            quantised => cols / 8 * u64::from(Planes::of(quantised).bits()),
+        };
+        bytes.next_multiple_of(16)
     }
 
     /// Bytes of one row's scales.
     pub fn row_scale_bytes(&self) -> u64 {
-        if self.format == WeightFormat::Q8_0 { u64::from(self.cols) / GROUP as u64 * 2 } else { 0 }
+        match self.dtype {
+            DType::F32 | DType::F16 | DType::BF16 => 0,
+            quantised => Planes::of(quantised).scales.row_bytes(self.groups()) as u64,
+        }
     }
 
     /// Bytes of the values or quants of all rows; the scales begin here.
@@ -119,65 +111,61 @@ impl WeightLayout {
         (self.value_bytes() + self.rows * self.row_scale_bytes()).next_multiple_of(16)
     }
 
+    /// Minima that a group of 32 has: none, one, or one a half.
+    pub(crate) fn mins_a_group(&self) -> u32 {
+        if self.dtype.is_quantised() { Planes::of(self.dtype).scales.mins_a_group() } else { 0 }
+    }
+
+    /// Groups of 32 in a row.
+    fn groups(&self) -> usize {
+        self.cols as usize / GROUP
+    }
+
     /// Turns one row as a checkpoint stores it into the row of this layout: `values` and `scales` receive
     /// [`row_bytes`](Self::row_bytes) and [`row_scale_bytes`](Self::row_scale_bytes).
     ///
     /// # Panics
     /// If the lengths do not fit.
     pub fn repack_row(&self, stored: &[u8], values: &mut [u8], scales: &mut [u8]) {
-        match self.format {
-            WeightFormat::Q8_0 => {
-                let blocks: Vec<&[u8]> = stored.chunks_exact(GROUP + 2).collect();
-                assert_eq!(blocks.len() * GROUP, self.cols as usize, "q8_0 row length");
-                for (scale, block) in scales.chunks_exact_mut(2).zip(&blocks) {
-                    scale.copy_from_slice(&block[..2]);
-                }
-                for (run, blocks) in values.chunks_mut(RUN * GROUP).zip(blocks.chunks(RUN)) {
-                    let (first, second) = run.split_at_mut(blocks.len() * GROUP / 2);
-                    let halves = first.chunks_exact_mut(GROUP / 2).zip(second.chunks_exact_mut(GROUP / 2));
-                    for ((first, second), block) in halves.zip(blocks) {
-                        first.copy_from_slice(&block[2..2 + GROUP / 2]);
-                        second.copy_from_slice(&block[2 + GROUP / 2..]);
-                    }
-                }
-            }
-            _ => {
-                let (row, padding) = values.split_at_mut(stored.len());
-                row.copy_from_slice(stored);
-                padding.fill(0);
+        let dtype = self.dtype;
+        assert_eq!(dtype.row_bytes(self.cols.into()), Ok(stored.len() as u64), "a row of {dtype}");
+        if !dtype.is_quantised() {
+            let (row, padding) = values.split_at_mut(stored.len());
+            row.copy_from_slice(stored);
+            return padding.fill(0);
+        }
+        let (planes, groups) = (Planes::of(dtype), self.groups());
+        let per_block = dtype.block_len() / GROUP;
+        values.fill(0);
+        scales.fill(0);
+        for (block_index, block) in stored.chunks_exact(dtype.block_bytes()).enumerate() {
+            for index in 0..per_block {
+                let group = codec::group(dtype, block, index);
+                let at = block_index * per_block + index;
+                planes.pack(&group.quants, values, at, groups);
+                planes.scales.pack(&group, scales, at, groups);
             }
         }
     }
 
     /// The row as f32, from this layout's `values` and `scales` of that row.
+    #[inline(always)]
     pub fn decode_row(&self, values: &[u8], scales: &[u8], row: &mut [f32]) {
-        fn pairs(bytes: &[u8]) -> impl Iterator<Item = [u8; 2]> {
-            bytes.chunks_exact(2).map(|b| [b[0], b[1]])
-        }
-        match self.format {
-            WeightFormat::F32 => {
-                for (v, b) in row.iter_mut().zip(values.chunks_exact(4)) {
-                    *v = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-                }
+        match self.dtype {
+            DType::F32 => {
+                row.iter_mut().zip(values.as_chunks().0).for_each(|(v, b)| *v = f32::from_le_bytes(*b))
             }
-            WeightFormat::F16 => {
-                row.iter_mut().zip(pairs(values)).for_each(|(v, b)| *v = f16::from_le_bytes(b).to_f32())
+            DType::F16 => {
+                let halves = values.as_chunks().0;
+                row.iter_mut().zip(halves).for_each(|(v, b)| *v = f16::from_le_bytes(*b).to_f32())
             }
-            WeightFormat::Bf16 => {
-                row.iter_mut().zip(pairs(values)).for_each(|(v, b)| *v = bf16::from_le_bytes(b).to_f32())
+            DType::BF16 => {
+                let halves = values.as_chunks().0;
+                row.iter_mut().zip(halves).for_each(|(v, b)| *v = bf16::from_le_bytes(*b).to_f32())
             }
-            WeightFormat::Q8_0 => {
-                let mut scales = pairs(scales).map(|b| f16::from_le_bytes(b).to_f32());
-                for (row, run) in row.chunks_mut(RUN * GROUP).zip(values.chunks(RUN * GROUP)) {
-                    let (first, second) = run.split_at(run.len() / 2);
-                    let halves = first.chunks_exact(GROUP / 2).zip(second.chunks_exact(GROUP / 2));
-                    for (row, (first, second)) in row.chunks_exact_mut(GROUP).zip(halves) {
-                        let scale = scales.next().expect("one scale a group");
-                        for (v, q) in row.iter_mut().zip(first.iter().chain(second)) {
-                            *v = f32::from(*q as i8) * scale;
-                        }
-                    }
-                }
+            quantised => {
+                let planes = Planes::of(quantised);
+                planes::decode_row(&planes, values, scales, row.as_chunks_mut::<GROUP>().0);
             }
         }
     }
@@ -186,39 +174,59 @@ impl WeightLayout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Case;
 
-    fn round_trip(format: WeightFormat, cols: u32, stored: &[u8]) -> Vec<f32> {
-        let layout = WeightLayout { format, rows: 1, cols };
-        let mut values = vec![0xff; layout.row_bytes() as usize];
-        let mut scales = vec![0xff; layout.row_scale_bytes() as usize];
-        layout.repack_row(stored, &mut values, &mut scales);
-        let mut row = vec![f32::NAN; cols as usize];
-        layout.decode_row(&values, &scales, &mut row);
-        row
+    /// A stored row of any bits, its scales small numbers.
+    fn stored_row(dtype: DType, cols: usize) -> Vec<u8> {
+        let bytes = dtype.row_bytes(cols as u64).unwrap() as usize;
+        let mut stored = Case::new().random_bytes(bytes);
+        for (index, block) in stored.chunks_exact_mut(dtype.block_bytes()).enumerate() {
+            for &at in dtype.f16_scale_offsets() {
+                let scale = f16::from_f32(0.01 * (index + at + 1) as f32);
+                block[at..at + 2].copy_from_slice(&scale.to_le_bytes());
+            }
+        }
+        stored
     }
 
     #[test]
-    fn q8_0_rows_of_several_runs_and_a_short_one_keep_every_weight() {
-        for groups in [1, 2, 31, 32, 33, 70] {
-            let blocks = (0..groups).flat_map(|g| {
-                let scale = f16::from_f32(0.5 + g as f32).to_le_bytes();
-                scale.into_iter().chain((0..GROUP).map(move |i| (i as i8 - 16) as u8))
-            });
-            let row = round_trip(WeightFormat::Q8_0, (groups * GROUP) as u32, &blocks.collect::<Vec<_>>());
-            for (i, value) in row.iter().enumerate() {
-                assert_eq!(
-                    *value,
-                    (i % GROUP) as f32 * (0.5 + (i / GROUP) as f32) - 16.0 * (0.5 + (i / GROUP) as f32)
-                );
+    fn every_type_keeps_the_bits_of_every_weight() {
+        for dtype in DType::all().filter(|dtype| dtype.is_quantised()) {
+            for blocks in [1, 2, 3, 31, 32, 33, 70] {
+                let cols = blocks * dtype.block_len();
+                let layout = WeightLayout { dtype, rows: 1, cols: cols as u32 };
+                let stored = stored_row(dtype, cols);
+                let mut values = vec![0xff; layout.row_bytes() as usize];
+                let mut scales = vec![0xff; layout.row_scale_bytes() as usize];
+                layout.repack_row(&stored, &mut values, &mut scales);
+                let (mut row, mut expected) = (vec![f32::NAN; cols], vec![f32::NAN; cols]);
+                layout.decode_row(&values, &scales, &mut row);
+                codec::decode(dtype, &stored, &mut expected);
+                let differs = row.iter().zip(&expected).position(|(a, b)| a.to_bits() != b.to_bits());
+                assert_eq!(differs, None, "{dtype}, {blocks} blocks");
             }
         }
     }
 
     #[test]
     fn odd_rows_are_padded_with_zeros() {
+        let layout = WeightLayout { dtype: DType::F32, rows: 1, cols: 3 };
         let stored: Vec<u8> = [1.0f32, -2.0, 3.0].iter().flat_map(|v| v.to_le_bytes()).collect();
-        assert_eq!(round_trip(WeightFormat::F32, 3, &stored), [1.0, -2.0, 3.0]);
-        let layout = WeightLayout { format: WeightFormat::F16, rows: 7, cols: 172 };
+        let (mut values, mut row) = ([0xff; 16], [f32::NAN; 3]);
+        layout.repack_row(&stored, &mut values, &mut []);
+        layout.decode_row(&values, &[], &mut row);
+        assert_eq!((row, &values[12..]), ([1.0, -2.0, 3.0], &[0; 4][..]));
+        let layout = WeightLayout { dtype: DType::F16, rows: 7, cols: 172 };
         assert_eq!((layout.row_bytes(), layout.bytes()), (352, 7 * 352));
+    }
+
+    #[test]
+    fn no_type_takes_more_than_in_its_file() {
+        for dtype in DType::all().filter(|dtype| *dtype != DType::Q3K) {
+            let layout = WeightLayout { dtype, rows: 1024, cols: 4096 };
+            assert_eq!(Ok(layout.bytes()), dtype.tensor_bytes(&[1024, 4096]), "{dtype}");
+        }
+        let layout = WeightLayout { dtype: DType::Q3K, rows: 1024, cols: 4096 };
+        assert_eq!(layout.bytes(), 1024 * 4096 / 256 * 114);
     }
 }

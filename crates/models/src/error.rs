@@ -1,7 +1,6 @@
 //! What can go wrong between a checkpoint and a program.
 
 use crate::checkpoint::CheckpointError;
-use resident_tensor::DType;
 
 /// A model that cannot be built or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -17,22 +16,6 @@ pub enum ModelError {
         /// Its architecture.
         architecture: String,
         /// Those that are.
-        have: String,
-    },
-    /// No kernel reads weights of this type.
-    #[error(
-        "{file}: {tensor}: no {op} kernel for {dtype} (have {have}); use a file with weights of one of these types"
-    )]
-    NoKernel {
-        /// The checkpoint.
-        file: String,
-        /// Canonical name.
-        tensor: String,
-        /// What the tensor is needed for.
-        op: String,
-        /// Its type.
-        dtype: DType,
-        /// The types that have kernels.
         have: String,
     },
     /// A weight that no trained model has.

@@ -208,7 +208,7 @@ impl<'a> Model<'a> {
     /// # Errors
     /// None that a listed shape can have.
     pub fn synthetic(spec: &SynthSpec, shape: Shape) -> Result<Self, ModelError> {
-        Self::of(spec.decoder(), Origin::Synthetic(spec.format), shape)
+        Self::of(spec.decoder(), Origin::Synthetic(spec.dtype), shape)
     }
 
     fn of(decoder: Decoder, origin: Origin<'a>, shape: Shape) -> Result<Self, ModelError> {

@@ -5,7 +5,7 @@ use crate::checkpoint::{DecoderConfig, Rope, RopeScaling};
 use crate::decoder::{Biases, Decoder};
 use crate::experts::ExpertShape;
 use resident_kernels::linear::Epilogue;
-use resident_kernels::weights::WeightFormat;
+use resident_tensor::DType;
 use std::fmt;
 use std::str::FromStr;
 
@@ -128,17 +128,18 @@ impl ShapeOf {
 #[derive(Clone, Debug)]
 pub struct SynthSpec {
     shape: &'static ShapeOf,
-    pub(crate) format: WeightFormat,
+    pub(crate) dtype: DType,
 }
 
 /// A name that is no synthetic model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{name}' is no synthetic model; expected synth:SHAPE:FORMAT with SHAPE one of {shapes} and FORMAT one of f32, f16, bf16, q8_0"
+    "'{name}' is no synthetic model; expected synth:SHAPE:FORMAT with SHAPE one of {shapes} and FORMAT one of {types}"
 )]
 pub struct SynthError {
     name: String,
     shapes: String,
+    types: String,
 }
 
 impl FromStr for SynthSpec {
@@ -150,18 +151,20 @@ impl FromStr for SynthSpec {
             ["synth", shape, format] => SHAPES
                 .iter()
                 .find(|known| known.name == shape)
-                .zip(WeightFormat::ALL.into_iter().find(|known| known.name() == format)),
+                .zip(DType::all().find(|known| known.name() == format)),
             _ => None,
         };
         let shapes = || SHAPES.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
-        let (shape, format) = found.ok_or_else(|| SynthError { name: name.to_owned(), shapes: shapes() })?;
-        Ok(Self { shape, format })
+        let types = || DType::all().map(DType::name).collect::<Vec<_>>().join(", ");
+        let refused = || SynthError { name: name.to_owned(), shapes: shapes(), types: types() };
+        let (shape, dtype) = found.ok_or_else(refused)?;
+        Ok(Self { shape, dtype })
     }
 }
 
 impl fmt::Display for SynthSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "synth:{}:{}", self.shape.name, self.format.name())
+        write!(f, "synth:{}:{}", self.shape.name, self.dtype)
     }
 }
 
@@ -182,11 +185,11 @@ mod tests {
 
     #[test]
     fn names_come_back_and_others_are_refused() {
-        for name in ["synth:qwen3-0.6b:bf16", "synth:gemma3-27b:q8_0"] {
+        for name in ["synth:qwen3-0.6b:bf16", "synth:gemma3-27b:q8_0", "synth:qwen3-8b:q4_k"] {
             assert_eq!(name.parse::<SynthSpec>().unwrap().to_string(), name);
         }
         for name in
-            ["synth:qwen3-0.6b", "synth:qwen3-0.6b:q4_0", "qwen3-0.6b:bf16", "synth:gpt:f16", "synth:::"]
+            ["synth:qwen3-0.6b", "synth:qwen3-0.6b:q4_9", "qwen3-0.6b:bf16", "synth:gpt:f16", "synth:::"]
         {
             assert!(name.parse::<SynthSpec>().unwrap_err().to_string().contains("qwen3-8b"), "{name}");
         }

@@ -5,7 +5,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::ModelError;
 use rayon::prelude::*;
 use resident_kernels::random_fill::{self, RandomType};
-use resident_kernels::weights::{WeightFormat, WeightLayout};
+use resident_kernels::weights::WeightLayout;
 use resident_kernels::{Dispatch, Slice};
 use resident_plan::{BufferKind, Program};
 use resident_tensor::{DType, codec};
@@ -192,8 +192,8 @@ pub(crate) enum Values {
 pub(crate) enum Origin<'a> {
     /// Files.
     Checkpoint(&'a Checkpoint),
-    /// Random values of this format, made on the device; norms are ones, biases zeros.
-    Synthetic(WeightFormat),
+    /// Random values of this type, made on the device; norms are ones, biases zeros.
+    Synthetic(DType),
 }
 
 /// All weights of a model and what fills them.
@@ -244,19 +244,19 @@ impl<'a> WeightPlan<'a> {
     ) -> Result<Matrix, ModelError> {
         let cols = sources[0].cols() as u32;
         let mut matrix = Matrix { rows: 0, cols, parts: Vec::new(), bias: None };
-        // Neighbours of one format become one part: one launch instead of several.
-        let mut runs: Vec<(WeightFormat, Vec<Source>)> = Vec::new();
+        // Neighbours of one type become one part: one launch instead of several.
+        let mut runs: Vec<(DType, Vec<Source>)> = Vec::new();
         for source in sources {
-            let format = self.format(&source, "matvec")?;
-            match runs.last_mut().filter(|(last, _)| *last == format) {
+            let dtype = self.dtype(&source)?;
+            match runs.last_mut().filter(|(last, _)| *last == dtype) {
                 Some((_, run)) => run.push(source),
-                None => runs.push((format, vec![source])),
+                None => runs.push((dtype, vec![source])),
             }
         }
-        for (format, sources) in runs {
+        for (dtype, sources) in runs {
             let stack = Stack::new(sources);
             let rows_from = |first| Rows::Stacked { stack: stack.clone(), first };
-            self.add_parts(program, name, &mut matrix, format, stack.rows(), 1, rows_from);
+            self.add_parts(program, name, &mut matrix, dtype, stack.rows(), 1, rows_from);
         }
         Ok(matrix)
     }
@@ -269,19 +269,19 @@ impl<'a> WeightPlan<'a> {
         sources: [Vec<Source>; 2],
         unit: u32,
     ) -> Result<Matrix, ModelError> {
-        let format = self.common_format(sources.iter().flatten())?;
+        let dtype = self.common_dtype(sources.iter().flatten())?;
         let cols = sources[0][0].cols() as u32;
         let stacks = sources.map(Stack::new);
         let mut matrix = Matrix { rows: 0, cols, parts: Vec::new(), bias: None };
         let rows = stacks[0].rows() * 2;
-        self.add_parts(program, name, &mut matrix, format, rows, unit.into(), |first| Rows::Alternating {
+        self.add_parts(program, name, &mut matrix, dtype, rows, unit.into(), |first| Rows::Alternating {
             stacks: stacks.clone(),
             first: first / 2,
         });
         Ok(matrix)
     }
 
-    /// As [`stacked`](Self::stacked), all of one format and in parts of whole `unit`s of rows.
+    /// As [`stacked`](Self::stacked), all of one type and in parts of whole `unit`s of rows.
     pub(crate) fn stacked_units(
         &mut self,
         program: &mut Program,
@@ -289,12 +289,12 @@ impl<'a> WeightPlan<'a> {
         sources: Vec<Source>,
         unit: u32,
     ) -> Result<Matrix, ModelError> {
-        let format = self.common_format(sources.iter())?;
+        let dtype = self.common_dtype(sources.iter())?;
         let cols = sources[0].cols() as u32;
         let stack = Stack::new(sources);
         let mut matrix = Matrix { rows: 0, cols, parts: Vec::new(), bias: None };
         let rows_from = |first| Rows::Stacked { stack: stack.clone(), first };
-        self.add_parts(program, name, &mut matrix, format, stack.rows(), unit.into(), rows_from);
+        self.add_parts(program, name, &mut matrix, dtype, stack.rows(), unit.into(), rows_from);
         Ok(matrix)
     }
 
@@ -358,30 +358,24 @@ impl<'a> WeightPlan<'a> {
         Ok(slice)
     }
 
-    /// The format in which rows of all these sources stay resident: rows of one part are of one type, and different ones
+    /// The type in which rows of all these sources stay resident: rows of one part are of one type, and different ones
     /// meet in f32, which holds all exactly.
-    fn common_format<'s>(
-        &mut self,
-        sources: impl Iterator<Item = &'s Source>,
-    ) -> Result<WeightFormat, ModelError> {
+    fn common_dtype<'s>(&mut self, sources: impl Iterator<Item = &'s Source>) -> Result<DType, ModelError> {
         let mut common = None;
         for source in sources {
-            let format = self.format(source, "matvec")?;
-            common =
-                Some(if common.is_none_or(|common| common == format) { format } else { WeightFormat::F32 });
+            let dtype = self.dtype(source)?;
+            common = Some(if common.is_none_or(|common| common == dtype) { dtype } else { DType::F32 });
         }
         Ok(common.expect("a matrix has a source"))
     }
 
-    /// The format in which a source's weights stay resident.
-    fn format(&mut self, source: &Source, op: &str) -> Result<WeightFormat, ModelError> {
+    /// The type in which a source's weights stay resident: that of its file.
+    fn dtype(&mut self, source: &Source) -> Result<DType, ModelError> {
         self.parameters += source.rows * source.cols();
         match self.origin {
-            Origin::Synthetic(format) => Ok(format),
+            Origin::Synthetic(dtype) => Ok(dtype),
             Origin::Checkpoint(checkpoint) => {
-                let dtype = checkpoint.tensor_shaped(&source.tensor, &source.shape)?.dtype;
-                WeightFormat::of(dtype)
-                    .ok_or_else(|| no_kernel(checkpoint, &source.tensor, op, dtype, "f32, f16, bf16, q8_0"))
+                Ok(checkpoint.tensor_shaped(&source.tensor, &source.shape)?.dtype)
             }
         }
     }
@@ -393,12 +387,12 @@ impl<'a> WeightPlan<'a> {
         program: &mut Program,
         name: &str,
         matrix: &mut Matrix,
-        format: WeightFormat,
+        dtype: DType,
         rows: u64,
         unit: u64,
         source: impl Fn(u64) -> Rows,
     ) {
-        let one_row = WeightLayout { format, rows: 1, cols: matrix.cols };
+        let one_row = WeightLayout { dtype, rows: 1, cols: matrix.cols };
         let row_bytes = one_row.row_bytes() + one_row.row_scale_bytes();
         let rows_a_part = (self.max_buffer_bytes.saturating_sub(16) / row_bytes / unit * unit).max(unit);
         for first in (0..rows).step_by(rows_a_part as usize) {
@@ -412,17 +406,17 @@ impl<'a> WeightPlan<'a> {
         matrix.rows += rows as u32;
     }
 
-    /// The formats of the matrices, by falling number of bytes.
+    /// The types of the matrices, by falling number of bytes.
     pub(crate) fn formats(&self) -> String {
-        let mut bytes = [0u64; WeightFormat::ALL.len()];
+        let mut bytes: BTreeMap<DType, u64> = BTreeMap::new();
         for job in &self.jobs {
             if let Job::Matrix { slice, layout, .. } = job {
-                bytes[layout.format as usize] += slice.bytes;
+                *bytes.entry(layout.dtype).or_default() += slice.bytes;
             }
         }
-        let mut formats: Vec<_> = WeightFormat::ALL.into_iter().filter(|f| bytes[*f as usize] > 0).collect();
-        formats.sort_by_key(|format| std::cmp::Reverse(bytes[*format as usize]));
-        formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(" + ")
+        let mut dtypes: Vec<_> = bytes.into_iter().collect();
+        dtypes.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        dtypes.iter().map(|(dtype, _)| dtype.name()).collect::<Vec<_>>().join(" + ")
     }
 
     /// Bytes that [`load`](Self::load) will write.
@@ -501,14 +495,14 @@ impl<'a> WeightPlan<'a> {
 fn random_matrix(seed: u32, slice: Slice, layout: WeightLayout) -> Vec<Dispatch> {
     let limit = (3.0 / layout.cols as f32).sqrt();
     let values = slice.at(0, layout.value_bytes());
-    let ty = match layout.format {
-        WeightFormat::F32 => RandomType::F32,
-        WeightFormat::F16 => RandomType::F16,
-        WeightFormat::Bf16 => RandomType::Bf16,
-        WeightFormat::Q8_0 => {
-            // Bytes of any value lie in ±128, evenly.
+    let ty = match layout.dtype {
+        DType::F32 => RandomType::F32,
+        DType::F16 => RandomType::F16,
+        DType::BF16 => RandomType::Bf16,
+        quantised => {
+            // Quants and sub-scales take any bits, so halves of any words in a small range are scales of every type.
             let scales = slice.at(layout.value_bytes(), slice.bytes - layout.value_bytes());
-            let scale = limit / 128.0;
+            let scale = limit / largest_multiple(quantised);
             return vec![
                 random_fill::dispatch(RandomType::Bytes, seed, 0.0..1.0, values),
                 random_fill::dispatch(RandomType::F16, seed, scale * 0.9..scale * 1.1, scales),
@@ -516,6 +510,24 @@ fn random_matrix(seed: u32, slice: Slice, layout: WeightLayout) -> Vec<Dispatch>
         }
     };
     vec![random_fill::dispatch(ty, seed, -limit..limit, values)]
+}
+
+/// The largest weight of a type in units of its block's f16 scale.
+fn largest_multiple(dtype: DType) -> f32 {
+    match dtype {
+        DType::Q8_0 => 128.0,
+        DType::Q4_0 => 8.0,
+        DType::Q4_1 => 15.0,
+        DType::Q5_0 => 16.0,
+        DType::Q5_1 => 31.0,
+        DType::IQ4NL => 127.0,
+        DType::Q2K => 15.0 * 3.0,
+        DType::Q3K => 128.0 * 4.0,
+        DType::Q4K => 63.0 * 15.0,
+        DType::Q5K => 63.0 * 31.0,
+        DType::Q6K => 128.0 * 32.0,
+        DType::F32 | DType::F16 | DType::BF16 => 1.0,
+    }
 }
 
 fn load_matrix(
@@ -564,7 +576,7 @@ fn repack(
     if let Some(index) = codec::first_non_finite(view.dtype, stored) {
         return Err(non_finite(checkpoint, &source.tensor, row * source.cols() + index as u64));
     }
-    if WeightFormat::of(view.dtype) == Some(layout.format) {
+    if view.dtype == layout.dtype {
         layout.repack_row(stored, values, scales);
     } else {
         let mut decoded = vec![0.0f32; layout.cols as usize];
@@ -595,11 +607,6 @@ fn load_vector(checkpoint: &Checkpoint, elements: &Rows, len: u64) -> Result<Vec
 
 fn non_finite(checkpoint: &Checkpoint, tensor: &str, index: u64) -> ModelError {
     ModelError::NonFinite { file: checkpoint.label().to_owned(), tensor: tensor.to_owned(), index }
-}
-
-fn no_kernel(checkpoint: &Checkpoint, tensor: &str, op: &str, dtype: DType, have: &str) -> ModelError {
-    let (file, tensor) = (checkpoint.label().to_owned(), tensor.to_owned());
-    ModelError::NoKernel { file, tensor, op: op.to_owned(), dtype, have: have.to_owned() }
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ Examples:
   resident bench -m synth:qwen3-8b:q8_0 --baseline old.json
 
 synth:SHAPE:FORMAT has random weights of a real model's shape: qwen3-0.6b, qwen3-8b, qwen3-30b-a3b, qwen2.5-7b, gemma3-27b,
-gemma3-4b, gemma2-9b, mistral-7b, phi3-mini, llama3-8b, llama3-3b, smollm2-135m in f32, f16, bf16 or q8_0. A warm-up before each series is not counted. With --baseline the exit code is 3 when a median is
+gemma3-4b, gemma2-9b, mistral-7b, phi3-mini, llama3-8b, llama3-3b, smollm2-135m in
+f32, f16, bf16 or any quantised type of GGUF, such as q8_0, q4_0, q4_k, or the mixture q4_k_m. A warm-up before each series is not counted. With --baseline the exit code is 3 when a median is
 slower than the earlier one by more than the noise: 3 %, or the spread of either series where that is more.")]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -11,7 +11,7 @@ const uint CHUNKS = (COLS + CHUNK - 1) / CHUNK;
 
 layout(push_constant, std430) uniform Push {
   Words4 weight;    // (rows, padded cols)
-  Words scales;     // q8_0 only
+  Words scales;     // of quantised tables
   Words row_count;  // [0] = token rows in use
   Words step_rows;  // (token rows) of {token, position, sequence, wants_logits}
   MutableFloats y;  // (token rows, y_stride)
@@ -29,7 +29,7 @@ void main() {
   for (uint chunk = gl_LocalInvocationIndex; chunk < CHUNKS; chunk += gl_WorkGroupSize.x) {
     Chunk values = load_chunk(weight, scales, entry, chunk, COLS);
     [[unroll]] for (uint part = 0; part < CHUNK / 4; ++part) {
-      vec4 four = unscaled_weights(values, part) * chunk_scale(values) * scale;
+      vec4 four = weights_of(values, part) * scale;
       uint k = chunk * CHUNK + part * 4;
       [[unroll]] for (uint j = 0; j < 4; ++j)
         if (k + j < COLS) hand_over(y, row * y_stride + k + j, four[j]);

@@ -5,7 +5,7 @@
 mod tests;
 
 use crate::handover::Handover;
-use crate::weights::{WeightFormat, WeightLayout};
+use crate::weights::{WeightLayout, dtype_of};
 use crate::{Access, Binding, Cost, Dispatch, Grid, HostMemory, Slice};
 use bytemuck::{Pod, Zeroable};
 
@@ -57,7 +57,7 @@ pub fn dispatch(embed: &Embed, token_rows: u32, bindings: Bindings) -> Dispatch 
     let params = Params { first_row: first_token, rows: layout.rows as u32, y_stride, scale };
     let values = u64::from(token_rows) * u64::from(layout.cols);
     Dispatch {
-        kernel: kernel(layout.format),
+        kernel: kernel(layout.dtype),
         specialization: vec![128, layout.cols, publishes.into()],
         bindings: vec![
             read("weight", Some(bindings.weight.at(0, layout.value_bytes()))),
@@ -79,9 +79,7 @@ pub fn dispatch(embed: &Embed, token_rows: u32, bindings: Bindings) -> Dispatch 
 fn reference(dispatch: &Dispatch, memory: &HostMemory) {
     let Params { first_row, rows, y_stride, scale } = dispatch.params();
     let cols = dispatch.specialization[1];
-    let format =
-        WeightFormat::ALL.into_iter().find(|f| dispatch.kernel.name.ends_with(&format!("_{}", f.name())));
-    let layout = WeightLayout { format: format.expect("named after its format"), rows: rows.into(), cols };
+    let layout = WeightLayout { dtype: dtype_of(dispatch.kernel.name), rows: rows.into(), cols };
     let (value_bytes, scale_bytes) = (layout.row_bytes() as usize, layout.row_scale_bytes() as usize);
     let values = memory.read::<u8>(dispatch.slice("weight"));
     let scales = dispatch.bound("scales").map(|slice| memory.read::<u8>(slice));

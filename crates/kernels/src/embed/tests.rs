@@ -1,10 +1,11 @@
 use super::*;
-use crate::linear::testing::random_matrix;
+use crate::linear::testing::{random_matrix, whole_blocks};
 use crate::testing::Case;
+use resident_tensor::DType;
 
-fn check(format: WeightFormat, cols: u32, first_token: u32, tokens: &[u32]) {
+fn check(dtype: DType, cols: u32, first_token: u32, tokens: &[u32]) {
     let mut case = Case::new();
-    let layout = WeightLayout { format, rows: 11, cols };
+    let layout = WeightLayout { dtype, rows: 11, cols };
     let table = random_matrix(&mut case, layout);
     let step_rows: Vec<u32> = tokens.iter().flat_map(|t| [*t, 0, 0, 0]).chain([3, 0, 0, 0]).collect();
     let y_stride = cols + 1;
@@ -21,19 +22,19 @@ fn check(format: WeightFormat, cols: u32, first_token: u32, tokens: &[u32]) {
 }
 
 #[test]
-fn every_format() {
-    for format in WeightFormat::ALL {
-        check(format, 96, 0, &[0, 10, 3, 3]);
+fn every_type() {
+    for dtype in DType::all() {
+        check(dtype, whole_blocks(dtype, 96), 0, &[0, 10, 3, 3]);
     }
 }
 
 #[test]
 fn odd_rows_and_rows_longer_than_the_workgroup() {
-    check(WeightFormat::Bf16, 5, 0, &[7]);
-    check(WeightFormat::F32, 1000, 0, &[7, 1]);
+    check(DType::BF16, 5, 0, &[7]);
+    check(DType::F32, 1000, 0, &[7, 1]);
 }
 
 #[test]
 fn a_part_of_a_table_leaves_other_tokens_alone() {
-    check(WeightFormat::Q8_0, 64, 20, &[20, 19, 30, 31, 5]);
+    check(DType::Q8_0, 64, 20, &[20, 19, 30, 31, 5]);
 }

@@ -51,7 +51,7 @@ void main() {
       Chunk chunk;
       if (inside) chunk = load_chunk(weight, scales, matrix + feature_base + feature, (k0 + k) / CHUNK, COLS);
       [[unroll]] for (uint part = 0; part < CHUNK / 4; ++part) {
-        vec4 values = inside ? unscaled_weights(chunk, part) * chunk_scale(chunk) : vec4(0.0);
+        vec4 values = inside ? weights_of(chunk, part) : vec4(0.0);
         [[unroll]] for (uint j = 0; j < 4; ++j) weight_tile[k + part * 4 + j][feature / 4][feature % 4] = values[j];
       }
     }

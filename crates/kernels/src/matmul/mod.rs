@@ -31,7 +31,7 @@ pub fn dispatch(layer: &Linear, token_rows: u32, bindings: Bindings) -> Dispatch
         Some(groups) => group_experts::tiles_in(groups, layer.y_rows(token_rows)),
     };
     Dispatch {
-        kernel: kernel(layer.layout.format),
+        kernel: kernel(layer.layout.dtype),
         specialization: vec![TILE_INVOCATIONS, cols, epilogue, bias, slots, x_slots],
         bindings: layer.bindings(bindings),
         params: layer.params(),

@@ -24,6 +24,10 @@ const uint CHUNKS = (COLS + CHUNK - 1) / CHUNK;
 // x = scale * (256 * high + low) in groups of 32: [high 0-15][high 16-31][low 0-15][low 16-31], each by group.
 shared uvec4 staged[4 * CHUNKS];
 shared float staged_scales[CHUNKS];
+#ifdef MINS
+// Sums of x / scale over the weights that share a min.
+shared int staged_sums[SCALES * CHUNKS];
+#endif
 #else
 // Part p of every chunk, then part p + 1: lanes with neighbouring chunks read neighbouring vectors.
 shared vec4 staged[STAGED != 0 ? CHUNK / 4 * CHUNKS : 1];
@@ -59,25 +63,44 @@ float stage(uint x_base) {
     float inverse = largest > 0.0 ? 32512.0 / largest : 0.0;
     ivec4 whole = ivec4(roundEven(values * inverse));
     ivec4 high = (whole + 128) >> 8;
+#ifdef MINS
+    int sum = subgroupClusteredAdd(whole.x + whole.y + whole.z + whole.w, 8 / SCALES);
+#endif
     if (inside) {
       uint group = vector / 8, half_group = vector / 4 % 2;
       staged[half_group * CHUNKS + group][vector % 4] = packed_bytes(high);
       staged[(2 + half_group) * CHUNKS + group][vector % 4] = packed_bytes(whole - 256 * high);
       if (vector % 8 == 0) staged_scales[group] = largest / 32512.0;
+#ifdef MINS
+      if (vector % (8 / SCALES) == 0) staged_sums[(SCALES == 2 ? half_group : 0) * CHUNKS + group] = sum;
+#endif
     }
   }
   return squares;
 }
 
-int dot16(uvec4 a, uvec4 b, int sum) {
-  [[unroll]] for (uint i = 0; i < 4; ++i) sum += dotPacked4x8EXT(int(a[i]), int(b[i]));
+// Adds what half a chunk makes of the high bytes (plane 0) or the low ones (plane 1).
+int plane_product(Chunk weights, uint half_group, uint plane, uint chunk, int sum) {
+  uvec4 bytes = staged[(2 * plane + half_group) * CHUNKS + chunk];
+  [[unroll]] for (uint word = 0; word < 4; ++word)
+    sum += dotPacked4x8EXT(int(quant_word(weights, half_group, word)), int(bytes[word]));
   return sum;
 }
 
 float chunk_product(Chunk weights, uint chunk, uint x_base) {
-  int high = dot16(weights.second, staged[CHUNKS + chunk], dot16(weights.first, staged[chunk], 0));
-  int both = dot16(weights.second, staged[3 * CHUNKS + chunk], dot16(weights.first, staged[2 * CHUNKS + chunk], high * 256));
-  return float(both) * (staged_scales[chunk] * weights.scale);
+  float sum = 0.0;
+  [[unroll]] for (uint first = 0; first < SCALES; ++first) {
+    int product = 0;
+    [[unroll]] for (uint h = first; h < 2; h += SCALES) product = plane_product(weights, h, 0, chunk, product);
+    product *= 256;
+    [[unroll]] for (uint h = first; h < 2; h += SCALES) product = plane_product(weights, h, 1, chunk, product);
+    vec2 scale = scale_and_min(weights, first);
+    sum += float(product) * scale.x;
+#ifdef MINS
+    sum -= float(staged_sums[first * CHUNKS + chunk]) * scale.y;
+#endif
+  }
+  return sum * staged_scales[chunk];
 }
 #else
 float stage(uint x_base) {
@@ -91,12 +114,21 @@ float stage(uint x_base) {
 }
 
 float chunk_product(Chunk weights, uint chunk, uint x_base) {
+  const uint PARTS = CHUNK / 4 / SCALES; // that share a scale
   float sum = 0.0, squares = 0.0;
-  [[unroll]] for (uint part = 0; part < CHUNK / 4; ++part) {
-    vec4 values = STAGED != 0 ? staged[part * CHUNKS + chunk] : load_activation(x_base, chunk * CHUNK + part * 4, squares);
-    sum += dot(unscaled_weights(weights, part), values);
+  [[unroll]] for (uint first = 0; first < SCALES; ++first) {
+    float product = 0.0, total = 0.0;
+    [[unroll]] for (uint part = first * PARTS; part < (first + 1) * PARTS; ++part) {
+      vec4 values = STAGED != 0 ? staged[part * CHUNKS + chunk] : load_activation(x_base, chunk * CHUNK + part * 4, squares);
+      product += dot(unscaled_weights(weights, part), values);
+#ifdef MINS
+      total += dot(vec4(1.0), values);
+#endif
+    }
+    vec2 scale = scale_and_min(weights, first);
+    sum += product * scale.x - total * scale.y;
   }
-  return sum * chunk_scale(weights);
+  return sum;
 }
 #endif
 

@@ -1,0 +1,5 @@
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#define WEIGHTS_Q4_K
+#define ACTIVATIONS_INT16
+#include "matvec.glsl"
