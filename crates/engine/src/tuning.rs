@@ -198,13 +198,14 @@ mod tests {
     use super::*;
     use resident_kernels::handover::Handover;
     use resident_kernels::linear::{Bindings, Epilogue, Linear};
-    use resident_kernels::weights::{WeightFormat, WeightLayout};
+    use resident_kernels::weights::WeightLayout;
     use resident_kernels::{DeviceTraits, matvec};
+    use resident_tensor::DType;
 
     /// A program with one matvec.
     fn program() -> (Program, PlanId) {
         let mut program = Program::default();
-        let layout = WeightLayout { format: WeightFormat::Q8_0, rows: 96, cols: 64 };
+        let layout = WeightLayout { dtype: DType::Q8_0, rows: 96, cols: 64 };
         let mut buffer = |name: &str, bytes| program.buffer(name, bytes, BufferKind::State);
         let bindings = Bindings {
             weight: buffer("w", layout.bytes()),
