@@ -11,6 +11,7 @@ mod interrupt;
 mod model;
 mod output;
 mod settings;
+mod text;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ enum Command {
     Logits(commands::logits::Args),
     Verify(commands::verify::Args),
     Bench(commands::bench::Args),
+    Perplexity(commands::perplexity::Args),
+    Quantize(commands::quantize::Args),
     Devices(commands::devices::Args),
     #[command(subcommand)]
     Vorticity(commands::vorticity::Command),
@@ -61,6 +64,8 @@ fn main() -> ExitCode {
         Command::Logits(args) => commands::logits::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
+        Command::Perplexity(args) => commands::perplexity::run(&args),
+        Command::Quantize(args) => commands::quantize::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
         Command::Vorticity(command) => commands::vorticity::run(&command),
         Command::Tokenize(args) => commands::tokenize::tokenize(&args),

@@ -7,7 +7,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use resident_engine::{Activations, Engine, EngineOptions, Executor, KvType, OpenModel};
 use resident_ledger::ModelReport;
-use resident_models::SynthError;
+use resident_models::{Quantisation, SynthError, UnknownQuantisation};
 use resident_runtime::Choice;
 use std::path::PathBuf;
 
@@ -17,6 +17,10 @@ pub(crate) struct ModelArgs {
     /// bench) [default: the embedded story model]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
+    /// Round the matrices to this while loading: q8 (q8_0), q4 (q4_0), bf16, f16 or q4_k_m. What has no more bits in the
+    /// file stays as it is
+    #[arg(long, value_name = "TYPE", value_parser = weights_named)]
+    weights: Option<Quantisation>,
     /// How activations meet quantised weights: f32, int16 (two packed dot products, relative error 5e-5), or auto: int16
     /// where the device is fast at it
     #[arg(long, value_name = "MODE")]
@@ -31,6 +35,15 @@ pub(crate) struct ModelArgs {
     /// Do not measure (at most 2 s, once for a device, driver and shape) which workgroups decode is fastest with
     #[arg(long)]
     no_autotune: bool,
+}
+
+/// A quantisation by its name, or by a short one.
+fn weights_named(name: &str) -> Result<Quantisation, UnknownQuantisation> {
+    match name {
+        "q8" => Ok(Quantisation::Q8_0),
+        "q4" => Ok(Quantisation::Q4_0),
+        other => other.parse(),
+    }
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -55,13 +68,20 @@ enum ActivationMode {
 impl ModelArgs {
     /// Opens the model's files.
     pub(crate) fn open(&self) -> Result<OpenModel> {
-        let Some(path) = &self.model else { return Ok(OpenModel::embedded(embedded::NAME, embedded::GGUF)?) };
-        match path.to_str().filter(|name| name.starts_with("synth:")) {
-            Some(name) => {
-                Ok(OpenModel::synthetic(name.parse().map_err(|e: SynthError| Usage(e.to_string()))?))
-            }
-            None => Ok(OpenModel::open(path)?),
-        }
+        let open = match &self.model {
+            None => OpenModel::embedded(embedded::NAME, embedded::GGUF)?,
+            Some(path) => match path.to_str().filter(|name| name.starts_with("synth:")) {
+                Some(name) => {
+                    if self.weights.is_some() {
+                        let problem = format!("{name} has the types that its name says; leave --weights out");
+                        return Err(Usage(problem).into());
+                    }
+                    OpenModel::synthetic(name.parse().map_err(|e: SynthError| Usage(e.to_string()))?)
+                }
+                None => OpenModel::open(path)?,
+            },
+        };
+        Ok(open.with_weights(self.weights))
     }
 
     /// The options, with what was asked for in place of what stands there.

@@ -206,7 +206,7 @@ impl Engine {
             device: with_activations(device, activations)?,
         };
         let mut built = match model.source() {
-            Source::Checkpoint(checkpoint) => Model::build(checkpoint, shape)?,
+            Source::Checkpoint(checkpoint) => Model::build(checkpoint, model.weights(), shape)?,
             Source::Synthetic(spec) => Model::synthetic(spec, shape)?,
         };
         let mut program = std::mem::take(&mut built.program);

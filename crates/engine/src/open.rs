@@ -3,8 +3,8 @@
 use crate::EngineError;
 use crate::chat::ChatTemplates;
 use crate::tokenizer::{GgufVocabulary, Tokenizer};
-use resident_models::SynthSpec;
 use resident_models::checkpoint::Checkpoint;
+use resident_models::{Export, Quantisation, SynthSpec};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -13,6 +13,7 @@ use std::path::Path;
 pub struct OpenModel {
     source: Source,
     name: String,
+    weights: Option<Quantisation>,
 }
 
 /// What the weights come from.
@@ -28,7 +29,7 @@ impl OpenModel {
     /// Whatever is wrong with the files.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Ok(Self { source: Source::Checkpoint(Box::new(Checkpoint::open(path)?)), name })
+        Ok(Self { source: Source::Checkpoint(Box::new(Checkpoint::open(path)?)), name, weights: None })
     }
 
     /// Opens a GGUF file that is part of the program.
@@ -37,12 +38,21 @@ impl OpenModel {
     /// Whatever is wrong with the bytes.
     pub fn embedded(name: &str, bytes: &'static [u8]) -> Result<Self, EngineError> {
         let checkpoint = Checkpoint::from_bytes(name, bytes)?;
-        Ok(Self { source: Source::Checkpoint(Box::new(checkpoint)), name: name.to_owned() })
+        Ok(Self { source: Source::Checkpoint(Box::new(checkpoint)), name: name.to_owned(), weights: None })
     }
 
     /// A model of random weights. It has no tokenizer.
     pub fn synthetic(spec: SynthSpec) -> Self {
-        Self { name: spec.to_string(), source: Source::Synthetic(spec) }
+        Self { name: spec.to_string(), source: Source::Synthetic(spec), weights: None }
+    }
+
+    /// Rounds matrices of more bits to this quantisation when they are loaded. Random weights keep their own types.
+    pub fn with_weights(self, weights: Option<Quantisation>) -> Self {
+        Self { weights, ..self }
+    }
+
+    pub(crate) fn weights(&self) -> Option<Quantisation> {
+        self.weights
     }
 
     /// What reports call it: the last part of the path.
@@ -94,6 +104,25 @@ impl OpenModel {
             (Some(folder), _) => ChatTemplates::of_folder(folder)?,
             (None, metadata) => metadata.map(ChatTemplates::of_gguf).transpose()?.unwrap_or_default(),
         })
+    }
+
+    /// Plans a GGUF file of the model, its matrices quantised, its tokenizer whole.
+    ///
+    /// # Errors
+    /// A model without files, a folder whose architecture or tokenizer GGUF has no words for.
+    pub fn export(&self, to: Quantisation) -> Result<Export<'_>, EngineError> {
+        let Source::Checkpoint(checkpoint) = &self.source else {
+            return Err(EngineError::Request(format!(
+                "{} has random weights; there is nothing to write",
+                self.name
+            )));
+        };
+        let mut export = Export::plan(checkpoint, to)?;
+        if let Some(folder) = checkpoint.folder() {
+            let rows = checkpoint.tensor("model.embed_tokens.weight")?.shape[0] as u32;
+            self.tokenizer()?.write_gguf(folder, rows, &checkpoint.token_ids()?, export.file())?;
+        }
+        Ok(export)
     }
 
     /// The context length that the model was made for.

@@ -1,6 +1,7 @@
 //! What can go wrong between a checkpoint and a program.
 
 use crate::checkpoint::CheckpointError;
+use resident_tensor::DType;
 
 /// A model that cannot be built or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,16 @@ pub enum ModelError {
         tensor: String,
         /// Which element.
         index: u64,
+    },
+    /// A weight beyond the range of the type that it should be rounded to.
+    #[error("{file}: {tensor}: a weight is too large for {dtype}; choose other --weights")]
+    TooLarge {
+        /// The checkpoint.
+        file: String,
+        /// Canonical name.
+        tensor: String,
+        /// The type.
+        dtype: DType,
     },
     /// A context or a shape that cannot be run.
     #[error("{0}")]

@@ -3,6 +3,7 @@
 use crate::checkpoint::{Checkpoint, DecoderConfig};
 use crate::decoder::{Decoder, Table};
 use crate::error::ModelError;
+use crate::quantisation::{ModelFacts, Quantisation};
 use crate::synth::SynthSpec;
 use crate::weights::{Origin, WeightPlan, WeightSink};
 use crate::{gemma2, gemma3, llama, mistral, phi3, qwen2, qwen3, qwen3_moe, smollm3};
@@ -164,7 +165,7 @@ pub fn max_context(checkpoint: &Checkpoint) -> Result<u32, ModelError> {
     Ok(read(checkpoint)?.config.max_position_embeddings)
 }
 
-fn read(checkpoint: &Checkpoint) -> Result<Decoder, ModelError> {
+pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Decoder, ModelError> {
     match checkpoint.architecture() {
         "gemma2" => gemma2::read(checkpoint),
         "gemma3" | "gemma3_text" => gemma3::read(checkpoint),
@@ -184,11 +185,16 @@ fn read(checkpoint: &Checkpoint) -> Result<Decoder, ModelError> {
 }
 
 impl<'a> Model<'a> {
-    /// Builds the program of a checkpoint; nothing is read yet but its directory.
+    /// Builds the program of a checkpoint; nothing is read yet but its directory. Matrices of more bits than `weights`
+    /// has are rounded to it when they are read.
     ///
     /// # Errors
     /// Whatever of the checkpoint is not understood, missing or of the wrong shape or type.
-    pub fn build(checkpoint: &'a Checkpoint, shape: Shape) -> Result<Self, ModelError> {
+    pub fn build(
+        checkpoint: &'a Checkpoint,
+        weights: Option<Quantisation>,
+        shape: Shape,
+    ) -> Result<Self, ModelError> {
         let decoder = read(checkpoint)?;
         let longest = decoder.config.max_position_embeddings;
         if shape.context > longest {
@@ -200,7 +206,7 @@ impl<'a> Model<'a> {
                 shape.context
             )));
         }
-        Self::of(decoder, Origin::Checkpoint(checkpoint), shape)
+        Self::of(decoder, Origin::Checkpoint(checkpoint, weights), shape)
     }
 
     /// Builds the program of a synthetic model.
@@ -208,12 +214,14 @@ impl<'a> Model<'a> {
     /// # Errors
     /// None that a listed shape can have.
     pub fn synthetic(spec: &SynthSpec, shape: Shape) -> Result<Self, ModelError> {
-        Self::of(spec.decoder(), Origin::Synthetic(spec.dtype), shape)
+        Self::of(spec.decoder(), Origin::Synthetic(spec.types), shape)
     }
 
     fn of(decoder: Decoder, origin: Origin<'a>, shape: Shape) -> Result<Self, ModelError> {
         let mut program = Program { device: shape.device, ..Program::default() };
-        let mut weights = WeightPlan::new(origin, shape.max_buffer_bytes);
+        let facts =
+            ModelFacts { layers: decoder.config.num_hidden_layers, tied: decoder.config.tie_word_embeddings };
+        let mut weights = WeightPlan::new(origin, facts, shape.max_buffer_bytes);
         let (resident, tables) = decoder.declare(&mut program, &mut weights, shape.clone())?;
         let decode = shape
             .executors

@@ -6,7 +6,7 @@ use std::f64::consts::PI;
 
 /// The inverse frequency of each rotary pair, in f32 as the reference implementation rounds it:
 /// theta^(−2i / rotary_dim), scaled as [`RopeScaling`] says, then divided by `factors` where the file stores some.
-fn inverse_frequencies(rope: &Rope, rotary_dim: u32, factors: Option<&[f32]>) -> Vec<f32> {
+pub(crate) fn inverse_frequencies(rope: &Rope, rotary_dim: u32, factors: Option<&[f32]>) -> Vec<f32> {
     let pairs = rotary_dim / 2;
     let frequencies = (0..pairs).map(|pair| {
         let exponent = 2.0 * pair as f32 / rotary_dim as f32;

@@ -4,6 +4,8 @@
 use crate::checkpoint::{DecoderConfig, Rope, RopeScaling};
 use crate::decoder::{Biases, Decoder};
 use crate::experts::ExpertShape;
+use crate::quantisation::Quantisation;
+use crate::weights::SynthTypes;
 use resident_kernels::linear::Epilogue;
 use resident_tensor::DType;
 use std::fmt;
@@ -128,18 +130,32 @@ impl ShapeOf {
 #[derive(Clone, Debug)]
 pub struct SynthSpec {
     shape: &'static ShapeOf,
-    pub(crate) dtype: DType,
+    pub(crate) types: SynthTypes,
 }
 
 /// A name that is no synthetic model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{name}' is no synthetic model; expected synth:SHAPE:FORMAT with SHAPE one of {shapes} and FORMAT one of {types}"
+    "'{name}' is no synthetic model; expected synth:SHAPE:FORMAT with SHAPE one of {shapes} and FORMAT one of {formats}"
 )]
 pub struct SynthError {
     name: String,
     shapes: String,
-    types: String,
+    formats: String,
+}
+
+/// The mixtures whose names are no type's.
+fn mixtures() -> impl Iterator<Item = Quantisation> {
+    Quantisation::ALL.into_iter().filter(|mixture| DType::all().all(|dtype| dtype.name() != mixture.name()))
+}
+
+fn type_names() -> impl Iterator<Item = &'static str> {
+    DType::all().map(DType::name).chain(mixtures().map(Quantisation::name))
+}
+
+fn types_named(name: &str) -> Option<SynthTypes> {
+    let one = DType::all().find(|dtype| dtype.name() == name).map(SynthTypes::One);
+    one.or_else(|| mixtures().find(|mixture| mixture.name() == name).map(SynthTypes::Mixture))
 }
 
 impl FromStr for SynthSpec {
@@ -148,23 +164,26 @@ impl FromStr for SynthSpec {
     fn from_str(name: &str) -> Result<Self, SynthError> {
         let parts: Vec<&str> = name.split(':').collect();
         let found = match parts[..] {
-            ["synth", shape, format] => SHAPES
-                .iter()
-                .find(|known| known.name == shape)
-                .zip(DType::all().find(|known| known.name() == format)),
+            ["synth", shape, format] => {
+                SHAPES.iter().find(|known| known.name == shape).zip(types_named(format))
+            }
             _ => None,
         };
         let shapes = || SHAPES.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
-        let types = || DType::all().map(DType::name).collect::<Vec<_>>().join(", ");
-        let refused = || SynthError { name: name.to_owned(), shapes: shapes(), types: types() };
-        let (shape, dtype) = found.ok_or_else(refused)?;
-        Ok(Self { shape, dtype })
+        let formats = || type_names().collect::<Vec<_>>().join(", ");
+        let refused = || SynthError { name: name.to_owned(), shapes: shapes(), formats: formats() };
+        let (shape, types) = found.ok_or_else(refused)?;
+        Ok(Self { shape, types })
     }
 }
 
 impl fmt::Display for SynthSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "synth:{}:{}", self.shape.name, self.dtype)
+        let format = match self.types {
+            SynthTypes::One(dtype) => dtype.name(),
+            SynthTypes::Mixture(mixture) => mixture.name(),
+        };
+        write!(f, "synth:{}:{format}", self.shape.name)
     }
 }
 
@@ -185,7 +204,9 @@ mod tests {
 
     #[test]
     fn names_come_back_and_others_are_refused() {
-        for name in ["synth:qwen3-0.6b:bf16", "synth:gemma3-27b:q8_0", "synth:qwen3-8b:q4_k"] {
+        for name in
+            ["synth:qwen3-0.6b:bf16", "synth:gemma3-27b:q8_0", "synth:qwen3-8b:q4_k", "synth:qwen3-8b:q4_k_m"]
+        {
             assert_eq!(name.parse::<SynthSpec>().unwrap().to_string(), name);
         }
         for name in

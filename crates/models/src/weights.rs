@@ -3,6 +3,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::error::ModelError;
+use crate::quantisation::{ModelFacts, Quantisation};
 use rayon::prelude::*;
 use resident_kernels::random_fill::{self, RandomType};
 use resident_kernels::weights::WeightLayout;
@@ -190,16 +191,26 @@ pub(crate) enum Values {
 /// Where the weights come from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin<'a> {
-    /// Files.
-    Checkpoint(&'a Checkpoint),
-    /// Random values of this type, made on the device; norms are ones, biases zeros.
-    Synthetic(DType),
+    /// Files; matrices are requantised while they are read, where a quantisation is given.
+    Checkpoint(&'a Checkpoint, Option<Quantisation>),
+    /// Random values, made on the device; norms are ones, biases zeros.
+    Synthetic(SynthTypes),
+}
+
+/// The types of random weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SynthTypes {
+    /// One for all matrices.
+    One(DType),
+    /// As a quantised model has them.
+    Mixture(Quantisation),
 }
 
 /// All weights of a model and what fills them.
 #[derive(Debug)]
 pub(crate) struct WeightPlan<'a> {
     origin: Origin<'a>,
+    facts: ModelFacts,
     /// The largest buffer that the device allocates.
     max_buffer_bytes: u64,
     jobs: Vec<Job>,
@@ -223,14 +234,14 @@ pub trait WeightSink {
 }
 
 impl<'a> WeightPlan<'a> {
-    pub(crate) fn new(origin: Origin<'a>, max_buffer_bytes: u64) -> Self {
-        Self { origin, max_buffer_bytes, jobs: Vec::new(), parameters: 0 }
+    pub(crate) fn new(origin: Origin<'a>, facts: ModelFacts, max_buffer_bytes: u64) -> Self {
+        Self { origin, facts, max_buffer_bytes, jobs: Vec::new(), parameters: 0 }
     }
 
     /// The checkpoint, where the weights come from one.
     pub(crate) fn checkpoint(&self) -> Option<&'a Checkpoint> {
         match self.origin {
-            Origin::Checkpoint(checkpoint) => Some(checkpoint),
+            Origin::Checkpoint(checkpoint, _) => Some(checkpoint),
             Origin::Synthetic(_) => None,
         }
     }
@@ -369,13 +380,18 @@ impl<'a> WeightPlan<'a> {
         Ok(common.expect("a matrix has a source"))
     }
 
-    /// The type in which a source's weights stay resident: that of its file.
+    /// The type in which a source's weights stay resident: that of its file, or the wanted one where it has fewer bits.
     fn dtype(&mut self, source: &Source) -> Result<DType, ModelError> {
         self.parameters += source.rows * source.cols();
         match self.origin {
-            Origin::Synthetic(dtype) => Ok(dtype),
-            Origin::Checkpoint(checkpoint) => {
-                Ok(checkpoint.tensor_shaped(&source.tensor, &source.shape)?.dtype)
+            Origin::Synthetic(SynthTypes::One(dtype)) => Ok(dtype),
+            Origin::Synthetic(SynthTypes::Mixture(mixture)) => {
+                Ok(mixture.dtype(&source.tensor, &source.shape, self.facts))
+            }
+            Origin::Checkpoint(checkpoint, wanted) => {
+                let stored = checkpoint.tensor_shaped(&source.tensor, &source.shape)?.dtype;
+                let wanted = wanted.map(|wanted| wanted.dtype(&source.tensor, &source.shape, self.facts));
+                Ok(wanted.filter(|wanted| has_fewer_bits(*wanted, stored)).unwrap_or(stored))
             }
         }
     }
@@ -436,7 +452,7 @@ impl<'a> WeightPlan<'a> {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), ModelError> {
         let checkpoint = match self.origin {
-            Origin::Checkpoint(checkpoint) => checkpoint,
+            Origin::Checkpoint(checkpoint, _) => checkpoint,
             Origin::Synthetic(_) => return self.load_random(sink, progress),
         };
         let mut done = 0;
@@ -581,7 +597,15 @@ fn repack(
     } else {
         let mut decoded = vec![0.0f32; layout.cols as usize];
         codec::decode(view.dtype, stored, &mut decoded);
-        layout.repack_row(bytemuck::cast_slice(&decoded), values, scales);
+        let row_bytes =
+            layout.dtype.row_bytes(layout.cols.into()).expect("whole blocks, by the choice of the type");
+        let mut encoded = vec![0; row_bytes as usize];
+        codec::encode(layout.dtype, &decoded, &mut encoded).expect("chosen among those that are written");
+        if codec::first_non_finite(layout.dtype, &encoded).is_some() {
+            let (file, tensor) = (checkpoint.label().to_owned(), source.tensor.clone());
+            return Err(ModelError::TooLarge { file, tensor, dtype: layout.dtype });
+        }
+        layout.repack_row(&encoded, values, scales);
     }
     Ok(())
 }
@@ -603,6 +627,10 @@ fn load_vector(checkpoint: &Checkpoint, elements: &Rows, len: u64) -> Result<Vec
         loaded.push(values[stored as usize]);
     }
     Ok(loaded)
+}
+
+fn has_fewer_bits(one: DType, other: DType) -> bool {
+    one.block_bytes() * other.block_len() < other.block_bytes() * one.block_len()
 }
 
 fn non_finite(checkpoint: &Checkpoint, tensor: &str, index: u64) -> ModelError {

@@ -21,7 +21,7 @@ fn the_decode_plans_of_the_embedded_model() {
         device: DeviceTraits::LEAST,
         memory_bytes: u64::MAX,
     };
-    let model = Model::build(&checkpoint, shape).expect("model");
+    let model = Model::build(&checkpoint, None, shape).expect("model");
     // Vulkan grants no more than 128 bytes.
     for step in model.program.plans.iter().flat_map(|plan| &plan.steps) {
         let push = step.dispatch.push_constants(|_| 0).len();

@@ -4,6 +4,8 @@ pub(crate) mod bench;
 pub(crate) mod chat;
 pub(crate) mod devices;
 pub(crate) mod logits;
+pub(crate) mod perplexity;
+pub(crate) mod quantize;
 pub(crate) mod run;
 pub(crate) mod tokenize;
 pub(crate) mod verify;

@@ -118,6 +118,17 @@ const KNOWN: &[PreTokenizer] = &[
 ];
 
 impl PreTokenizer {
+    /// The expression of byte-level BPE's own.
+    pub(super) const GPT_2: &'static str = GPT_2;
+
+    /// The name of what has these expressions, and composes and merges so; the first of several.
+    pub(super) fn name_of(expressions: &[&str], composes: bool, ignore_merges: bool) -> Option<&'static str> {
+        let same = |pre: &&PreTokenizer| {
+            pre.expressions == expressions && pre.composes == composes && pre.ignore_merges == ignore_merges
+        };
+        KNOWN.iter().find(same)?.names.first().copied()
+    }
+
     /// Looks up the name that a file gives.
     pub(super) fn named(origin: &Origin, name: Option<&str>) -> Result<&'static Self, TokenizerError> {
         let known = || KNOWN.iter().flat_map(|pre| pre.names).copied().collect::<Vec<_>>().join(", ");

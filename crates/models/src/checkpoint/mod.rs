@@ -2,7 +2,7 @@
 //! is believed before it is checked; a damaged file is an error, never a panic.
 //!
 //! - [`Checkpoint`]: tensors by canonical name, configuration, special tokens.
-//! - [`gguf`]: the GGUF format. `safetensors`: the Hugging Face weights.
+//! - [`gguf`]: the GGUF format. `split`: models in several such files. `safetensors`: the Hugging Face weights.
 //! - [`config`]: a reader of configuration keys that refuses what nobody understood.
 //! - [`error`](CheckpointError): every way in which a file can be wrong.
 //! - `mapped_file`: the only `unsafe` outside the Vulkan crate.
@@ -13,16 +13,18 @@ pub mod gguf;
 mod json_file;
 mod mapped_file;
 mod safetensors;
+mod split;
 mod tensor_names;
 mod tensors;
 
 pub use config::{ConfigReader, DecoderConfig, Rope, RopeScaling, TokenIds};
 pub use error::{CheckpointError, Place};
-pub use tensor_names::{ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT, ROPE_FREQ_FACTORS};
+pub use tensor_names::{ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT, ROPE_FREQ_FACTORS, gguf as gguf_tensor_name};
 pub use tensors::{StoredTensor, TensorView};
 
 use config::HuggingFaceConfig;
 use mapped_file::FileBytes;
+use split::Parts;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tensors::{TensorFile, TensorTable};
@@ -47,7 +49,7 @@ enum Source {
 }
 
 impl Checkpoint {
-    /// Opens a GGUF file or the folder of a Hugging Face model.
+    /// Opens a GGUF file, with the others of a split model, or the folder of a Hugging Face model.
     pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
         let label = path.display().to_string();
         if path.is_dir() {
@@ -69,24 +71,44 @@ impl Checkpoint {
                 remedy: "give the folder it lies in".to_owned(),
             });
         }
-        Checkpoint::from_gguf(label, FileBytes::map(path)?)
+        match Parts::of(path) {
+            None => Checkpoint::from_gguf(label, FileBytes::map(path)?, None),
+            Some(parts) => {
+                let first = parts.path(0);
+                Checkpoint::from_gguf(first.display().to_string(), FileBytes::map(&first)?, Some(&parts))
+            }
+        }
     }
 
     /// Opens a GGUF file that is embedded in the program. `label` names it in messages.
     pub fn from_bytes(label: &str, bytes: &'static [u8]) -> Result<Checkpoint, CheckpointError> {
-        Checkpoint::from_gguf(label.to_owned(), FileBytes::Embedded(bytes))
+        Checkpoint::from_gguf(label.to_owned(), FileBytes::Embedded(bytes), None)
     }
 
-    fn from_gguf(label: String, bytes: FileBytes) -> Result<Checkpoint, CheckpointError> {
+    fn from_gguf(
+        label: String,
+        bytes: FileBytes,
+        parts: Option<&Parts>,
+    ) -> Result<Checkpoint, CheckpointError> {
         let bytes = Arc::new(bytes);
         let mut directory = gguf::Directory::parse(&label, bytes.as_slice())?;
         let stored = std::mem::take(&mut directory.tensors);
         let metadata = directory.metadata(bytes.as_slice());
-        metadata.refuse_parts_of_models()?;
+        split::check(metadata, parts, 0)?;
+        metadata.refuse_other_contents()?;
         let architecture = metadata.require::<&str>("general.architecture")?.to_owned();
+        let canonical = |name: &str| tensor_names::canonical(&architecture, name);
         let mut tensors = TensorTable::default();
         let file = TensorFile { label: label.clone(), bytes: Arc::clone(&bytes) };
-        tensors.add_file(file, stored, |name| tensor_names::canonical(&architecture, name))?;
+        tensors.add_file(file, stored, canonical)?;
+        for (index, path) in (1..).zip(parts.map_or(Ok(Vec::new()), Parts::others)?) {
+            let label = path.display().to_string();
+            let bytes = Arc::new(FileBytes::map(&path)?);
+            let mut part = gguf::Directory::parse(&label, bytes.as_slice())?;
+            split::check(part.metadata(bytes.as_slice()), parts, index)?;
+            let stored = std::mem::take(&mut part.tensors);
+            tensors.add_file(TensorFile { label, bytes }, stored, canonical)?;
+        }
         let source = Source::Gguf { bytes, directory, architecture };
         Ok(Checkpoint { label, source, tensors, notices: Vec::new() })
     }

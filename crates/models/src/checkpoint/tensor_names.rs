@@ -50,6 +50,20 @@ pub(super) fn canonical(architecture: &str, gguf: &str) -> String {
     translate(architecture, gguf).unwrap_or_else(|| gguf.to_owned())
 }
 
+/// The name in a GGUF file of this architecture, by GGUF's name of it, for a canonical name.
+pub fn gguf(architecture: &str, canonical: &str) -> Option<String> {
+    let (stem, kind) = canonical.rsplit_once('.')?;
+    let inverse = |table: &[(&'static str, &'static str)], stem: &str| {
+        table.iter().find(|(_, name)| *name == stem).map(|(gguf, _)| *gguf)
+    };
+    let Some((layer, part)) = stem.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.')) else {
+        return Some(format!("{}.{kind}", inverse(GLOBAL, stem)?));
+    };
+    let own = own_layer_names(architecture);
+    let shared = || inverse(LAYER, part).filter(|gguf| lookup(own, gguf).is_none());
+    Some(format!("blk.{layer}.{}.{kind}", inverse(own, part).or_else(shared)?))
+}
+
 /// Where the language model's tensors stand in a model that sees, too: before and after transformers 4.52.
 const LANGUAGE_PREFIXES: [(&str, &str); 3] = [
     ("language_model.model.", "model."),
@@ -95,7 +109,7 @@ fn lookup(table: &[(&str, &'static str)], gguf: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{canonical, is_vision, without_wrapper};
+    use super::{canonical, gguf as gguf_name, is_vision, without_wrapper};
 
     #[test]
     fn known_names_are_translated() {
@@ -111,6 +125,7 @@ mod tests {
             ("blk.0.ffn_down.weight", "model.layers.0.mlp.down_proj.weight"),
         ] {
             assert_eq!(canonical("llama", gguf), hf);
+            assert_eq!(gguf_name("llama", hf).as_deref(), Some(gguf));
         }
     }
 

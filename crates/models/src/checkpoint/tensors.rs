@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct TensorView<'a> {
     /// Canonical name, as Hugging Face writes it.
     pub name: &'a str,
+    /// Name in the file.
+    pub stored_name: &'a str,
     /// Element type.
     pub dtype: DType,
     /// Dimensions, row-major: a projection is `[out, in]`.
@@ -137,7 +139,13 @@ impl TensorTable {
     }
 
     fn view<'a>(&'a self, name: &'a str, entry: &'a Entry) -> TensorView<'a> {
-        let StoredTensor { dtype, ref shape, ref range, .. } = entry.stored;
-        TensorView { name, dtype, shape, data: &self.files[entry.file].bytes.as_slice()[range.clone()] }
+        let StoredTensor { name: ref stored_name, dtype, ref shape, ref range } = entry.stored;
+        TensorView {
+            name,
+            stored_name,
+            dtype,
+            shape,
+            data: &self.files[entry.file].bytes.as_slice()[range.clone()],
+        }
     }
 }

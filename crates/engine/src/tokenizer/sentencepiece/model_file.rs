@@ -42,6 +42,11 @@ pub(in super::super) fn load(path: &Path, config: &TokenizerConfig) -> Result<To
     Ok(Tokenizer { encoder: Encoder::SentencePiece(Box::new(encoder)), vocabulary, frame, named })
 }
 
+/// The pieces of a `tokenizer.model` as they stand there.
+pub(in super::super) fn pieces(path: &Path) -> Result<Vec<Piece>, TokenizerError> {
+    Ok(ModelFile::parse(&Origin::file(path), &read_bytes(path)?)?.pieces)
+}
+
 /// The fields that are read, with the defaults of the proto file.
 struct ModelFile {
     pieces: Vec<Piece>,

@@ -59,8 +59,8 @@ impl<'a> Metadata<'a> {
         })
     }
 
-    /// Refuses files that hold one part of a model, or something beside one.
-    pub(in crate::checkpoint) fn refuse_parts_of_models(self) -> Result<(), CheckpointError> {
+    /// Refuses files that hold something beside a model.
+    pub(in crate::checkpoint) fn refuse_other_contents(self) -> Result<(), CheckpointError> {
         let unsupported = |key: &str, found: String, remedy: &str| {
             Err(CheckpointError::Unsupported {
                 file: self.file.to_owned(),
@@ -69,14 +69,6 @@ impl<'a> Metadata<'a> {
                 remedy: remedy.to_owned(),
             })
         };
-        let parts = self.get::<u64>("split.count")?.unwrap_or(1);
-        if parts > 1 {
-            return unsupported(
-                "split.count",
-                parts.to_string(),
-                "merge the files with 'llama-gguf-split --merge'",
-            );
-        }
         match self.get::<&str>("general.type")? {
             None | Some("model") => {}
             Some(other) => {
