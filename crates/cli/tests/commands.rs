@@ -306,7 +306,7 @@ fn bench_measures_beside_the_limit_and_compares_with_an_earlier_run() {
 fn help_and_version_are_complete() {
     let version = resident(["--version"]).run().expect(0);
     assert_eq!(version.text(), format!("resident {}\n", env!("CARGO_PKG_VERSION")));
-    let commands = ["run", "logits", "verify", "bench", "devices"];
+    let commands = ["run", "logits", "verify", "bench", "quantize", "perplexity", "devices"];
     let top = resident(["--help"]).run().expect(0);
     for command in commands {
         assert!(

@@ -36,7 +36,6 @@ pub(crate) struct Args {
     /// A text on which to compare the logits of both models
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
-    /// The device that compares them
     #[command(flatten)]
     device: DeviceArgs,
     /// Print the result as JSON

@@ -2,9 +2,11 @@
 
 use crate::gguf_writer::{GgufWriter, Value, array, string, tiny_llama};
 use crate::support::assert_names;
-use resident_models::checkpoint::gguf::{Array, Directory};
+use resident_models::checkpoint::gguf::{Array, Directory, GgufWriter as GgufFile};
 use resident_models::checkpoint::{Checkpoint, TokenIds};
 use resident_tensor::DType;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 fn open(writer: &GgufWriter) -> Checkpoint {
@@ -161,4 +163,60 @@ fn large_vocabularies_open_quickly() {
     assert_eq!((read.len(), read[299_999]), (300_000, &b"token 299999"[..]));
     eprintln!("600 000 strings in {elapsed:?}");
     assert!(elapsed < Duration::from_millis(500), "{elapsed:?}");
+}
+
+/// The small model as three files; `change` alters the keys of the second one.
+fn split(folder: &Path, change: impl Fn(&mut GgufFile)) -> PathBuf {
+    let bytes = tiny_llama().finish();
+    let directory = Directory::parse("test.gguf", &bytes).unwrap();
+    let path = |index: usize| folder.join(format!("tiny-0000{}-of-00003.gguf", index + 1));
+    for (index, tensors) in directory.tensors.chunks(directory.tensors.len().div_ceil(3)).enumerate() {
+        let mut file = GgufFile::default();
+        if index == 0 {
+            file.copy(directory.metadata(&bytes), |_| true);
+        }
+        file.set("split.no", index as u32);
+        file.set("split.count", 3u32);
+        if index == 1 {
+            change(&mut file);
+        }
+        tensors.iter().for_each(|tensor| file.tensor(&tensor.name, tensor.dtype, &tensor.shape).unwrap());
+        let data = |name: &str| &bytes[tensors.iter().find(|t| t.name == name).unwrap().range.clone()];
+        let mut out = std::fs::File::create(path(index)).unwrap();
+        file.write(&mut out, &mut |tensor, out| out.write_all(data(&tensor.name))).unwrap();
+    }
+    path(0)
+}
+
+#[test]
+fn a_split_model_is_one_whichever_part_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = split(folder.path(), |_| {});
+    let whole = open(&tiny_llama());
+    for path in [&first, &folder.path().join("tiny-00003-of-00003.gguf")] {
+        let checkpoint = Checkpoint::open(path).unwrap();
+        assert_eq!(checkpoint.label(), first.display().to_string());
+        assert_eq!(checkpoint.tensors().len(), whole.tensors().len());
+        for (found, expected) in checkpoint.tensors().zip(whole.tensors()) {
+            assert_eq!((found.name, found.shape, found.data), (expected.name, expected.shape, expected.data));
+        }
+    }
+}
+
+#[test]
+fn parts_that_do_not_belong_together_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |change: fn(&mut GgufFile), says: &[&str]| {
+        let path = split(folder.path(), change);
+        assert_names(&Checkpoint::open(&path).unwrap_err().to_string(), says);
+    };
+    refused(|file| file.set("split.no", 2u32), &["tiny-00002", "split.no", "is 2, expected 1"]);
+    refused(|file| file.set("split.count", 4u32), &["tiny-00002", "split.count", "is 4, expected 3"]);
+    std::fs::remove_file(folder.path().join("tiny-00003-of-00003.gguf")).unwrap();
+    refused_missing(folder.path());
+}
+
+fn refused_missing(folder: &Path) {
+    let error = Checkpoint::open(&folder.join("tiny-00001-of-00003.gguf")).unwrap_err().to_string();
+    assert_names(&error, &["tiny-00001", "tiny-00003-of-00003.gguf", "is missing", "fetch the rest"]);
 }
