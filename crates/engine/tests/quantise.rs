@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{data, load};
+use common::{data, devices, load};
 use resident_engine::{Engine, OpenModel};
 use resident_models::Quantisation;
-use resident_runtime::{Choice, DeviceRequest, choose};
+use resident_runtime::Choice;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ const TEXT: &str = "Once upon a time, there was a little girl named Lily. She sa
                     Then   she went\thome; naïve café 東京 🙂 <|im_end|> and slept.";
 
 fn cpu() -> Choice {
-    choose(&Default::default(), DeviceRequest::Cpu, false).expect("the CPU device")
+    devices().remove(0)
 }
 
 fn score_engine(model: &OpenModel, context: u32) -> Engine {

@@ -25,7 +25,7 @@ mod planes;
 
 use half::{bf16, f16};
 use planes::Planes;
-use resident_tensor::DType;
+pub use resident_tensor::DType;
 use resident_tensor::codec::{self, GROUP};
 
 /// Declares `fn kernel(DType) -> &'static Kernel`: one kernel a type, each from `<op>_<type>.spv` beside the caller's

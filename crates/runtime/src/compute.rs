@@ -5,7 +5,7 @@ use crate::Error;
 use crate::gpu::pipeline;
 use resident_kernels::handover::Handover;
 use resident_kernels::linear::{Bindings, Epilogue, Linear};
-use resident_kernels::weights::{WeightFormat, WeightLayout};
+use resident_kernels::weights::{DType, WeightLayout};
 use resident_kernels::{BufferId, Dispatch, HostMemory, Slice, matmul};
 use resident_vulkan::{Buffer, Device, Memory};
 use std::time::Instant;
@@ -35,7 +35,7 @@ fn product(size: u32, [weight, x, row_count, y]: [Slice; 4]) -> Dispatch {
 }
 
 fn layout(size: u32) -> WeightLayout {
-    WeightLayout { format: WeightFormat::F16, rows: size.into(), cols: size }
+    WeightLayout { dtype: DType::F16, rows: size.into(), cols: size }
 }
 
 /// Bytes of the four buffers.

@@ -1,14 +1,65 @@
 use super::*;
+use crate::handover::Handover;
 use crate::linear::testing::{LinearCase, check, whole_blocks};
 use crate::linear::{Epilogue, Experts};
+use crate::testing::Case;
+use crate::weights::WeightLayout;
 use proptest::prelude::*;
 use resident_tensor::DType;
 
 #[test]
 fn every_type_over_several_tiles() {
     for dtype in DType::all() {
-        let cols = whole_blocks(dtype, 96);
-        check(dispatch, LinearCase { dtype, rows: 130, cols, tokens: 70, ..LinearCase::default() });
+        // As many columns as in the files below, for which a driver need not compile again.
+        check(dispatch, LinearCase { dtype, rows: 130, cols: 512, tokens: 70, ..LinearCase::default() });
+    }
+}
+
+/// The tensors `raw`, `x` and `y` of a file of blocks that ggml made and products that NumPy made of them in float64.
+fn product_of_blocks(dtype: DType) -> Option<[Vec<u8>; 3]> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/quant/dev");
+    let path = std::path::Path::new(folder).join(format!("{}.safetensors", dtype.name().to_uppercase()));
+    let Ok(bytes) = std::fs::read(&path) else {
+        eprintln!("skipped: no {}", path.display());
+        return None;
+    };
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    Some(["raw", "x", "y"].map(|name| tensors.tensor(name).unwrap().data().to_vec()))
+}
+
+#[test]
+fn products_that_another_implementation_made() {
+    for dtype in DType::all().filter(|dtype| *dtype != DType::F32) {
+        let Some([raw, x, expected]) = product_of_blocks(dtype) else { return };
+        let layout = WeightLayout { dtype, rows: 48, cols: 512 };
+        let mut matrix = vec![0; layout.bytes() as usize];
+        let (values, scales) = matrix.split_at_mut(layout.value_bytes() as usize);
+        let (row_bytes, scale_bytes) = (layout.row_bytes() as usize, layout.row_scale_bytes() as usize);
+        for (row, stored) in raw.chunks_exact(raw.len() / 48).enumerate() {
+            let scales = &mut scales[row * scale_bytes..][..scale_bytes];
+            layout.repack_row(stored, &mut values[row * row_bytes..][..row_bytes], scales);
+        }
+        let mut case = Case::new();
+        let bindings = Bindings {
+            weight: case.values(&matrix),
+            x: case.values(&x),
+            norm_weight: None,
+            bias: None,
+            row_count: case.words(&[5]),
+            experts: None,
+            residual: None,
+            y: case.output(5 * 48 * 4),
+        };
+        let (norm_eps, epilogue, experts) = (None, Epilogue::Store, None);
+        let handover = Handover::default();
+        let linear = Linear { layout, x_stride: 512, y_stride: 48, norm_eps, epilogue, experts, handover };
+        let call = dispatch(&linear, 5, bindings);
+        case.check(&call, 2e-6);
+        let floats = |words: Vec<u32>| words.into_iter().map(f32::from_bits).collect::<Vec<_>>();
+        let expected = expected.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect::<Vec<_>>();
+        let found = floats(case.reference_words(&call, bindings.y));
+        let difference = resident_tensor::compare(&found, &expected);
+        assert!(difference.relative_l2 < 1e-6, "{dtype}: {difference}");
     }
 }
 
