@@ -136,6 +136,8 @@ impl<'a> Export<'a> {
             index += 1;
             let result = match &tensor.content {
                 Content::Computed(values) => {
+                    done += info.bytes;
+                    progress(done, total);
                     return values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()));
                 }
                 Content::Stored(name) | Content::Paired(name, _) => {

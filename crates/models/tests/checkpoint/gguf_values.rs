@@ -5,7 +5,6 @@ use crate::support::assert_names;
 use resident_models::checkpoint::gguf::{Array, Directory, GgufWriter as GgufFile};
 use resident_models::checkpoint::{Checkpoint, TokenIds};
 use resident_tensor::DType;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
