@@ -1,6 +1,7 @@
 //! Exit codes: what a script can tell apart without reading a message.
 
 use resident_engine::EngineError;
+use resident_rollout::RolloutError;
 
 /// Done.
 pub(crate) const DONE: u8 = 0;
@@ -34,16 +35,27 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
 /// The exit code of a failed command.
 pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
     let runtime = error.chain().find_map(|cause| {
-        cause.downcast_ref::<resident_runtime::Error>().or(match cause.downcast_ref() {
-            Some(EngineError::Runtime(inner)) => Some(inner),
-            _ => None,
-        })
+        cause
+            .downcast_ref::<resident_runtime::Error>()
+            .or(match cause.downcast_ref() {
+                Some(EngineError::Runtime(inner)) => Some(inner),
+                _ => None,
+            })
+            .or(match cause.downcast_ref() {
+                Some(RolloutError::Runtime(inner)) => Some(inner),
+                _ => None,
+            })
     });
     match runtime {
         Some(resident_runtime::Error::NoGpu(_)) => NO_GPU,
         Some(resident_runtime::Error::UnknownDevice(_)) => USAGE,
         Some(error) if error.is_device_lost() => DEVICE_LOST,
-        _ if error.chain().any(|cause| cause.is::<Usage>()) => USAGE,
+        _ if error.chain().any(|cause| {
+            cause.is::<Usage>() || matches!(cause.downcast_ref(), Some(RolloutError::Usage(_)))
+        }) =>
+        {
+            USAGE
+        }
         _ => FAILED,
     }
 }

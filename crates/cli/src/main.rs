@@ -16,7 +16,7 @@ mod text;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Runs language models entirely on the GPU, through Vulkan, and proves it.
+/// Runs language models and operator rollouts entirely on the GPU, through Vulkan, and proves it.
 #[derive(Parser)]
 #[command(
     name = "resident",
@@ -27,6 +27,8 @@ Examples:
   resident run \"Once upon a time\"
   resident run -m model.gguf \"Hello\" --require-gpu --report run.json
   resident chat -m Qwen3-0.6B/
+  resident rollout --z0 z0.npz --a A.npz --steps 300000 --report r.json
+  resident check r.json
   resident devices
 
 Exit codes: 0 done, 1 failed at run time, 2 wrong usage, 3 a gate or a verification failed, 4 the required GPU is not \
@@ -47,6 +49,8 @@ enum Command {
     Perplexity(commands::perplexity::Args),
     Quantize(commands::quantize::Args),
     Devices(commands::devices::Args),
+    Rollout(Box<commands::rollout::Args>),
+    Check(commands::check::Args),
     #[command(subcommand)]
     Vorticity(commands::vorticity::Command),
     Tokenize(commands::tokenize::TokenizeArgs),
@@ -67,6 +71,8 @@ fn main() -> ExitCode {
         Command::Perplexity(args) => commands::perplexity::run(&args),
         Command::Quantize(args) => commands::quantize::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
+        Command::Rollout(args) => commands::rollout::run(&args),
+        Command::Check(args) => commands::check::run(&args),
         Command::Vorticity(command) => commands::vorticity::run(&command),
         Command::Tokenize(args) => commands::tokenize::tokenize(&args),
         Command::Detokenize(args) => commands::tokenize::detokenize(&args),

@@ -135,8 +135,30 @@ const ROWS_AT_A_TIME: usize = 8;
 
 /// `y[j] = Σ z[i] · a[i · stride + first + j]`: the columns of A that `y` is long. Every column is summed in the same order,
 /// whatever else is computed beside it.
-#[inline(always)]
 pub(crate) fn product<T: Real>(z: &[T], a: &[T], stride: usize, first: usize, y: &mut [T]) {
+    pulp::Arch::new().dispatch(Product { z, a, stride, first, y });
+}
+
+/// A product, to be compiled for each set of vector instructions. Not a closure: one that is called from several places is not
+/// inlined, and then it is compiled for none of them.
+struct Product<'a, T> {
+    z: &'a [T],
+    a: &'a [T],
+    stride: usize,
+    first: usize,
+    y: &'a mut [T],
+}
+
+impl<T: Real> pulp::WithSimd for Product<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        vectorised_product(self.z, self.a, self.stride, self.first, self.y);
+    }
+}
+
+#[inline(always)]
+fn vectorised_product<T: Real>(z: &[T], a: &[T], stride: usize, first: usize, y: &mut [T]) {
     y.fill(T::ZERO);
     let width = y.len();
     let (eights, rest) = z.as_chunks::<ROWS_AT_A_TIME>();

@@ -10,6 +10,10 @@ impl Report {
     pub fn closing_line(&self) -> String {
         let mut parts = vec![self.device_part()];
         parts.extend(self.generation.as_ref().map(|g| counted(g.completion_tokens, "token")));
+        if let Some(rollout) = &self.rollout {
+            parts.push(counted(rollout.steps, "step"));
+            parts.push(format!("{} steps/s by {}", rate(rollout.steps_per_second), rollout.executor));
+        }
         let decode_rate = self.timings.as_ref().and_then(|t| t.decode_tokens_per_second);
         parts.extend(decode_rate.map(|tokens| format!("{} tok/s", rate(tokens))));
         // A small model lies in the CPU's caches, so there the share would say nothing about memory.
@@ -100,6 +104,23 @@ mod tests {
         report.counters.after_seal.readback_bytes.insert("tokens".into(), 4);
         let line = report.closing_line();
         assert_eq!(line, "gpu NVIDIA H200 · 1 token · nothing left the GPU but 4 bytes of tokens");
+    }
+
+    #[test]
+    fn a_rollout_says_its_steps_and_how_they_were_run() {
+        let mut report = gpu_run();
+        (report.generation, report.timings, report.bandwidth) = (None, None, None);
+        report.counters.after_seal.readback_bytes = [("hash".to_owned(), 16)].into();
+        report.rollout = Some(crate::RolloutReport {
+            steps: 300_000,
+            steps_per_second: 1_350_000.4,
+            executor: "persistent".into(),
+            ..Default::default()
+        });
+        assert_eq!(
+            report.closing_line(),
+            "gpu NVIDIA H200 · 300 000 steps · 1 350 000 steps/s by persistent · nothing left the GPU but 16 bytes of hash"
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
-//! The gates of a model run: each looks at the counters and figures of a report and gives a verdict.
+//! The gates of a model run (those of a rollout are in `rollout`): each looks at the counters and figures of a report and gives a verdict.
 //! A verdict that a report brings along is never read: [`evaluate`] computes all of them anew.
+
+pub(crate) mod rollout;
 
 use crate::counters::class;
 use crate::text::{bytes_by_class, counted};
@@ -134,13 +136,16 @@ fn backend_identity(report: &Report) -> GateResult {
         (_, Some(Ok(wanted))) => (requested.as_str(), *kind != DeviceKind::Cpu && *index == Some(wanted)),
         _ => ("auto, cpu, gpu or gpu:N", false),
     };
-    let tokens = report.timings.as_ref().map_or(0, |t| t.prefill_tokens + t.decode_tokens);
-    let idle = *kind != DeviceKind::Cpu && tokens > 0 && report.hot_loop().dispatches.is_empty();
+    let (work, unit) = match &report.rollout {
+        Some(rollout) => (rollout.steps, "step"),
+        None => (report.timings.as_ref().map_or(0, |t| t.prefill_tokens + t.decode_tokens), "token"),
+    };
+    let idle = *kind != DeviceKind::Cpu && work > 0 && report.hot_loop().dispatches.is_empty();
     let demand = if *require_gpu { " with a hardware GPU required" } else { "" };
     let detail = match (allowed, idle) {
         (true, false) => format!("{kind} {used}, as '{requested}'{demand} allows"),
         (false, _) => format!("{kind} {used} did the work; '{requested}'{demand} allows {threshold}"),
-        (true, true) => format!("{} without one dispatch on {kind} {used}", counted(tokens, "token")),
+        (true, true) => format!("{} without one dispatch on {kind} {used}", counted(work, unit)),
     };
     result(
         "backend_identity",

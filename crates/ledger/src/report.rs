@@ -3,7 +3,7 @@
 //! gates judge it. `docs/report.md` describes every field.
 
 use crate::gates::GateResult;
-use crate::{Counters, Snapshot};
+use crate::{Counters, RolloutReport, Snapshot};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,10 +37,13 @@ pub struct Report {
     /// What was generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
+    /// What was rolled out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutReport>,
     /// How many outputs were NaN or infinite; absent where nothing looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub non_finite_outputs: Option<u64>,
-    /// The verdicts. Whoever trusts the counters can compute them anew with [`crate::evaluate`].
+    /// The verdicts. Whoever trusts the counters can compute them anew with [`crate::evaluate`] or [`crate::evaluate_rollout`].
     #[serde(default)]
     pub gates: Vec<GateResult>,
 }
@@ -59,6 +62,7 @@ impl Report {
             memory: None,
             bandwidth: None,
             generation: None,
+            rollout: None,
             non_finite_outputs: None,
             gates: Vec::new(),
         }

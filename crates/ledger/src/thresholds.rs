@@ -1,12 +1,22 @@
-//! The thresholds of the gates, from TOML: `gates/models.toml` is compiled in, a file of the same form overrides it key
-//! by key. A key that no gate knows is refused.
+//! The thresholds of the gates, from TOML: `gates/models.toml` and `gates/rollout.toml` are compiled in, a file of the same form
+//! overrides one of them key by key. A key that no gate knows is refused.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-const EMBEDDED: &str = include_str!("../../../gates/models.toml");
+const MODELS: Embedded =
+    Embedded { name: "gates/models.toml", text: include_str!("../../../gates/models.toml") };
+const ROLLOUT: Embedded =
+    Embedded { name: "gates/rollout.toml", text: include_str!("../../../gates/rollout.toml") };
+
+/// A file of thresholds that is part of the program.
+struct Embedded {
+    name: &'static str,
+    text: &'static str,
+}
 
 /// One field a gate that has a threshold; the field is the gate's name.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -74,8 +84,10 @@ pub enum ThresholdsError {
         source: std::io::Error,
     },
     /// The text is no TOML, names no gate of ours, or has a value of another type.
-    #[error("thresholds '{origin}': {message}; gates/models.toml shows every gate and key")]
+    #[error("thresholds '{origin}': {message}; {shown_by} shows every gate and key")]
     Parse {
+        /// The file that is right.
+        shown_by: &'static str,
         /// The file.
         origin: String,
         /// Where, found and expected.
@@ -86,25 +98,149 @@ pub enum ThresholdsError {
 impl Default for Thresholds {
     /// The thresholds that are compiled in.
     fn default() -> Self {
-        Self::parse("gates/models.toml", "").expect("a test reads the embedded thresholds")
+        Self::parse(MODELS.name, "").expect("a test reads the embedded thresholds")
     }
 }
 
 impl Thresholds {
     /// The compiled-in thresholds, overridden by those of a file.
     pub fn read(path: &Path) -> Result<Self, ThresholdsError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ThresholdsError::Read { path: path.to_owned(), source })?;
-        Self::parse(&path.display().to_string(), &text)
+        MODELS.read(path)
     }
 
     /// The compiled-in thresholds, overridden by those of `text`, which stands in `origin`.
     pub fn parse(origin: &str, text: &str) -> Result<Self, ThresholdsError> {
+        MODELS.parse(origin, text)
+    }
+}
+
+/// The thresholds of a rollout: one field a gate that has one; the field is the gate's name.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutThresholds {
+    /// Bytes of A uploaded after the seal.
+    pub operator_upload: AtMost,
+    /// Reads of z in the loop beyond those declared.
+    pub state_readback: AtMost,
+    /// Host waits a step.
+    pub synchronisation: Synchronisation,
+    /// Command buffers recorded after the seal, a step.
+    pub command_buffers: CommandBuffers,
+    /// Device memory allocations after the seal.
+    pub allocations_after_seal: AtMost,
+    /// Pipelines made after the seal.
+    pub pipeline_creations_after_seal: AtMost,
+    /// Speed over the CPU baseline's.
+    pub speed_up: SpeedUp,
+    /// GPU time over wall time.
+    pub gpu_share: GpuShare,
+    /// The operator's kernels of all GPU time.
+    pub operator_share: OperatorShare,
+    /// What the defects may do.
+    pub defect: DefectBounds,
+    /// Values of the final state that are NaN or infinite.
+    pub finite_output: AtMost,
+}
+
+/// Host waits a step.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Synchronisation {
+    /// Passes below this.
+    pub pass_below: f64,
+    /// Fails from here on.
+    pub fail_from: f64,
+    /// Runs of fewer steps are not judged.
+    pub min_steps: u64,
+}
+
+/// Recordings a step.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandBuffers {
+    /// Passes up to this.
+    pub pass_at_most: f64,
+    /// Warns up to this, and fails beyond.
+    pub warn_at_most: f64,
+}
+
+/// Times the baseline.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpeedUp {
+    /// Passes from here on.
+    pub pass_from: f64,
+    /// Fails below this.
+    pub fail_below: f64,
+}
+
+/// A share of the run's time.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GpuShare {
+    /// Passes above this.
+    pub pass_above: f64,
+    /// Fails below this.
+    pub fail_below: f64,
+    /// Shorter runs are not judged.
+    pub min_seconds: f64,
+}
+
+/// A share of the device's time.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorShare {
+    /// Passes from here on, and fails below.
+    pub pass_from: f64,
+    /// Shorter runs are not judged.
+    pub min_seconds: f64,
+}
+
+/// When defects count as diverging.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DefectBounds {
+    /// Differences that may be NaN or infinite.
+    pub non_finite_at_most: u64,
+    /// Fewer samples say nothing about divergence.
+    pub min_samples: u64,
+    /// They diverge if each is larger than the one before and the last is this many times the first.
+    pub growth: f64,
+}
+
+impl Default for RolloutThresholds {
+    /// The thresholds that are compiled in.
+    fn default() -> Self {
+        Self::parse(ROLLOUT.name, "").expect("a test reads the embedded thresholds")
+    }
+}
+
+impl RolloutThresholds {
+    /// The compiled-in thresholds, overridden by those of a file.
+    pub fn read(path: &Path) -> Result<Self, ThresholdsError> {
+        ROLLOUT.read(path)
+    }
+
+    /// The compiled-in thresholds, overridden by those of `text`, which stands in `origin`.
+    pub fn parse(origin: &str, text: &str) -> Result<Self, ThresholdsError> {
+        ROLLOUT.parse(origin, text)
+    }
+}
+
+impl Embedded {
+    fn read<T: DeserializeOwned>(&self, path: &Path) -> Result<T, ThresholdsError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ThresholdsError::Read { path: path.to_owned(), source })?;
+        self.parse(&path.display().to_string(), &text)
+    }
+
+    fn parse<T: DeserializeOwned>(&self, origin: &str, text: &str) -> Result<T, ThresholdsError> {
         let refuse = |error: toml::de::Error| ThresholdsError::Parse {
+            shown_by: self.name,
             origin: origin.to_owned(),
             message: error.to_string().trim_end().to_owned(),
         };
-        let mut merged: Table = EMBEDDED.parse().map_err(refuse)?;
+        let mut merged: Table = self.text.parse().map_err(refuse)?;
         override_with(&mut merged, text.parse().map_err(refuse)?);
         merged.try_into().map_err(refuse)
     }
@@ -135,6 +271,17 @@ mod tests {
         let thresholds = Thresholds::default();
         assert_eq!(thresholds.allocations_after_seal.at_most, 0);
         assert_eq!(thresholds.submits_per_token, PerToken { below: 0.2, min_tokens: 64 });
+    }
+
+    #[test]
+    fn a_rollout_has_thresholds_of_its_own() {
+        let text = "[speed_up]\nfail_below = 1.0";
+        let thresholds = RolloutThresholds::parse("mine.toml", text).unwrap();
+        assert_eq!(thresholds.speed_up, SpeedUp { pass_from: 5.0, fail_below: 1.0 });
+        assert_eq!(thresholds.defect, RolloutThresholds::default().defect);
+        let message =
+            RolloutThresholds::parse("mine.toml", "[no_cpu_ops]\nat_most = 1").unwrap_err().to_string();
+        assert!(message.contains("`no_cpu_ops`") && message.contains("gates/rollout.toml"), "{message}");
     }
 
     #[test]

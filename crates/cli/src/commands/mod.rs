@@ -2,10 +2,12 @@
 
 pub(crate) mod bench;
 pub(crate) mod chat;
+pub(crate) mod check;
 pub(crate) mod devices;
 pub(crate) mod logits;
 pub(crate) mod perplexity;
 pub(crate) mod quantize;
+pub(crate) mod rollout;
 pub(crate) mod run;
 pub(crate) mod tokenize;
 pub(crate) mod verify;

@@ -114,7 +114,7 @@ fn host<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
     let threads = (dim * dim / WORTH_A_THREAD).clamp(1, rayon::current_num_threads());
     let width = stride.div_ceil(threads).next_multiple_of(64);
     let columns = |(block, y): (usize, &mut [T])| {
-        pulp::Arch::new().dispatch(|| product(&z[..dim], &a, stride, block * width, y));
+        product(&z[..dim], &a, stride, block * width, y);
     };
     match threads {
         1 => columns((0, &mut y)),
@@ -122,7 +122,7 @@ fn host<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
     }
 }
 
-/// Threads share the trajectories; eight rows of A serve all of a thread's.
+/// Threads share the trajectories; four rows of A serve all of a thread's.
 fn batch_host<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
     let Params { stride, rows, dim } = dispatch.params();
     let [stride, rows, dim] = [stride, rows, dim].map(|count| count as usize);
@@ -131,8 +131,25 @@ fn batch_host<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
     let mut y = memory.write::<T>(dispatch.slice("y"));
     let share = rows.div_ceil(rayon::current_num_threads());
     y[..rows * stride].par_chunks_mut(share * stride).zip(z.par_chunks(share * stride)).for_each(|(y, z)| {
-        pulp::Arch::new().dispatch(|| batch_product(z, &a, dim, stride, y));
+        pulp::Arch::new().dispatch(BatchProduct { z, a: &a, dim, stride, y });
     });
+}
+
+/// As `real::product`, for several trajectories; four rows of A at a time.
+struct BatchProduct<'a, T> {
+    z: &'a [T],
+    a: &'a [T],
+    dim: usize,
+    stride: usize,
+    y: &'a mut [T],
+}
+
+impl<T: Real> pulp::WithSimd for BatchProduct<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        batch_product(self.z, self.a, self.dim, self.stride, self.y);
+    }
 }
 
 #[inline(always)]

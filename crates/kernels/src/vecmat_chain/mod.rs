@@ -197,7 +197,7 @@ impl<T: Real> Run<'_, T> {
         let mut own = vec![T::ZERO; self.width.min(self.dim - first)];
         for step in 0..self.steps {
             self.collect(step, &mut z);
-            pulp::Arch::new().dispatch(|| product(&z, self.a, self.stride, first, &mut own));
+            product(&z, self.a, self.stride, first, &mut own);
             self.publish(step + 1, &own, first);
             self.arrive(step + 1);
         }

@@ -92,6 +92,24 @@ impl CodecMeta {
     }
 }
 
+impl CodecMeta {
+    /// Writes the codec's keys into a state's file.
+    pub(crate) fn put(&self, file: &mut NpzWriter) -> Result<(), VorticityError> {
+        file.array("mask_low", &[self.mask_low.len()], &self.mask_low)?;
+        let anchors: Vec<i64> = self.anchors.iter().map(|at| *at as i64).collect();
+        file.array("anchor_idx", &[anchors.len()], &anchors)?;
+        file.scalar("N", self.n as i64)?;
+        file.scalar("k_cut", self.config.k_cut)?;
+        file.scalar("resid_mid_cut", self.config.mid_cut)?;
+        file.scalar("topk_mid", self.config.top_k as i64)?;
+        file.scalar("dashi_tau", self.config.tau)?;
+        file.scalar("dashi_smooth_k", self.config.smooth as i64)?;
+        file.scalar("dtype_code", i64::from(self.f64))?;
+        file.scalar("seed", self.seed)?;
+        Ok(file.scalar("dt", self.dt)?)
+    }
+}
+
 /// The anchors of a file: modes of the middle band `mid`, none twice.
 fn read_anchors(file: &mut Npz, mid: &[usize]) -> Result<Vec<usize>, VorticityError> {
     let header = file.header("anchor_idx")?;
@@ -143,18 +161,7 @@ impl State {
         let Self { z, meta } = self;
         let mut file = NpzWriter::create(path, Compression::Stored)?;
         write_floats(&mut file, "z", &[z.len()], z, meta.f64)?;
-        file.array("mask_low", &[meta.mask_low.len()], &meta.mask_low)?;
-        let anchors: Vec<i64> = meta.anchors.iter().map(|at| *at as i64).collect();
-        file.array("anchor_idx", &[anchors.len()], &anchors)?;
-        file.scalar("N", meta.n as i64)?;
-        file.scalar("k_cut", meta.config.k_cut)?;
-        file.scalar("resid_mid_cut", meta.config.mid_cut)?;
-        file.scalar("topk_mid", meta.config.top_k as i64)?;
-        file.scalar("dashi_tau", meta.config.tau)?;
-        file.scalar("dashi_smooth_k", meta.config.smooth as i64)?;
-        file.scalar("dtype_code", i64::from(meta.f64))?;
-        file.scalar("seed", meta.seed)?;
-        file.scalar("dt", meta.dt)?;
+        meta.put(&mut file)?;
         Ok(file.finish()?)
     }
 }

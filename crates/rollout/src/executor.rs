@@ -1,0 +1,122 @@
+//! The ways to run steps, and which of them a device can go.
+
+use resident_kernels::real::{Operator, RealType};
+use resident_kernels::vecmat_chain::Team;
+use resident_kernels::vecmat_persistent::Shape;
+use resident_runtime::{Choice, Kind, Target};
+use std::fmt;
+use std::str::FromStr;
+
+/// How steps are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Executor {
+    /// A dispatch a step, recorded once and replayed, A streamed from memory: every size, batches, every device.
+    Replay,
+    /// Many steps a dispatch in one workgroup that holds A: small A, one trajectory.
+    Workgroup,
+    /// Many steps a dispatch in several workgroups that hold A together and hand z to each other, or on the CPU device by threads
+    /// that stay with their part of A: one trajectory.
+    Persistent,
+}
+
+impl Executor {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Replay, Self::Workgroup, Self::Persistent];
+}
+
+impl fmt::Display for Executor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Replay => "replay",
+            Self::Workgroup => "workgroup",
+            Self::Persistent => "persistent",
+        })
+    }
+}
+
+impl FromStr for Executor {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|executor| executor.to_string() == name);
+        found
+            .ok_or_else(|| format!("'{name}' is no executor, expected auto, replay, workgroup or persistent"))
+    }
+}
+
+/// How an executor runs on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Replay,
+    Chain(Team),
+    Persistent { shape: Shape, patience: u32 },
+}
+
+/// Polls of a word before it is given up: about 100 ms on an H200. On a software driver, whose workgroups take turns, the wait is
+/// vain anyway.
+const PATIENCE: u32 = 1 << 17;
+const SOFTWARE_PATIENCE: u32 = 1 << 10;
+
+impl Way {
+    /// How `executor` would run `rows` trajectories on the chosen device, or why it cannot.
+    pub(crate) fn of(
+        executor: Executor,
+        operator: Operator,
+        rows: u32,
+        choice: &Choice,
+    ) -> Result<Self, String> {
+        match (executor, &choice.target) {
+            (Executor::Replay, _) => Ok(Self::Replay),
+            _ if rows > 1 => Err(format!("it takes one trajectory, not a batch of {rows}")),
+            (Executor::Persistent, Target::Cpu) => Ok(Self::Chain(Team::THREADS)),
+            (Executor::Workgroup, Target::Cpu) => Err("the CPU device has no workgroups".to_owned()),
+            (Executor::Workgroup, Target::Vulkan(info)) => {
+                let invocations = info.limits.max_compute_workgroup_invocations;
+                let team = Team::of(operator, invocations);
+                team.map(Self::Chain).ok_or_else(|| does_not_fit(operator, "one workgroup"))
+            }
+            (Executor::Persistent, Target::Vulkan(_)) if operator.real != RealType::F32 => {
+                Err(format!("it hands z over in words of 32 bits, not in {}", operator.real))
+            }
+            (Executor::Persistent, Target::Vulkan(info)) => {
+                let features = &info.features;
+                if !features.vulkan_memory_model || !features.subgroup_operations.shuffle {
+                    return Err("the device lacks the Vulkan memory model or subgroup shuffles".to_owned());
+                }
+                let invocations = info.limits.max_compute_workgroup_invocations;
+                let shape = Shape::of(operator, features.subgroup_size, invocations);
+                let software = choice.kind() == Kind::SoftwareGpu;
+                let patience = if software { SOFTWARE_PATIENCE } else { PATIENCE };
+                let way = shape.map(|shape| Self::Persistent { shape, patience });
+                way.ok_or_else(|| does_not_fit(operator, "the workgroups of a dispatch"))
+            }
+        }
+    }
+
+    /// Why it is not tried unless it is asked for.
+    pub(crate) fn unlikely(&self, choice: &Choice) -> Option<&'static str> {
+        match self {
+            Self::Persistent { shape, .. } if choice.kind() == Kind::SoftwareGpu && shape.workgroups > 1 => {
+                Some("a software driver's workgroups take turns instead of running at the same time")
+            }
+            _ => None,
+        }
+    }
+}
+
+fn does_not_fit(operator: Operator, place: &str) -> String {
+    format!("an A of {dim} x {dim} in {} does not fit {place}", operator.real, dim = operator.dim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back() {
+        for executor in Executor::ALL {
+            assert_eq!(executor.to_string().parse(), Ok(executor));
+        }
+        assert!("fast".parse::<Executor>().unwrap_err().contains("'fast' is no executor"));
+    }
+}

@@ -1,0 +1,409 @@
+//! A rollout made resident: A uploaded once, every plan recorded, the executor chosen by measurement, then sealed.
+
+use crate::executor::{Executor, Way};
+use crate::program::{Check, CheckSet, Parts, Position, checks_at, holds};
+use crate::{Inputs, RolloutError, Strides, Values};
+use resident_kernels::real::RealType;
+use resident_kernels::state_hash;
+use resident_ledger::{Ledger, Snapshot};
+use resident_plan::{BufferKind, PlanId, Program};
+use resident_runtime::{Choice, Session, SessionBuilder, SessionOptions, Target};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The class of A's upload.
+pub(crate) const OPERATOR: &str = "operator";
+/// The class of the states' upload.
+const STATE: &str = "state";
+/// The class of tables and counters.
+pub(crate) const SCHEDULE: &str = "schedule";
+/// Bytes of A that are prepared and uploaded at a time.
+const UPLOAD_BYTES: usize = 8 << 20;
+/// An executor is measured with as many steps as take about this long.
+const MEASURED: Duration = Duration::from_millis(20);
+/// The most steps of a measurement.
+const MOST_MEASURED_STEPS: u64 = 1 << 14;
+/// Steps of the self-test.
+const TESTED_STEPS: u64 = 64;
+/// The relative difference that the self-test allows.
+const TESTED_TOLERANCE: f64 = 1e-4;
+/// A rerun for the hash gate takes at most this long.
+const RERUN: Duration = Duration::from_secs(2);
+
+/// What to run.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// How many steps.
+    pub steps: u64,
+    /// What happens beside them.
+    pub strides: Strides,
+    /// By which executor; none lets measurements decide.
+    pub executor: Option<Executor>,
+    /// Whether the final state is wanted.
+    pub reads_final_state: bool,
+    /// How the session is made.
+    pub session: SessionOptions,
+}
+
+/// What became of an executor before the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// Which.
+    pub executor: Executor,
+    /// Its measured speed, or why it was not taken into account.
+    pub outcome: Result<f64, String>,
+}
+
+/// A hash taken twice from the same beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rerun {
+    /// The step after which it was taken.
+    pub step: u64,
+    /// What the run before the seal found.
+    pub hash: [u32; 4],
+}
+
+/// A sealed rollout, ready to run.
+pub struct Rollout {
+    pub(crate) session: Session,
+    pub(crate) parts: Parts,
+    pub(crate) request: Request,
+    pub(crate) executor: Executor,
+    pub(crate) candidates: Vec<Candidate>,
+    /// Steps a second of the chosen executor, as measured.
+    pub(crate) expected_rate: f64,
+    pub(crate) rerun: Option<Rerun>,
+    /// Seconds of one step, and of one result of each check.
+    pub(crate) step_seconds: f64,
+    pub(crate) check_seconds: BTreeMap<&'static str, f64>,
+    pub(crate) state_bytes: u64,
+    pub(crate) operator: resident_kernels::real::Operator,
+    pub(crate) rows: u32,
+}
+
+/// Bytes of A that the target has room for.
+pub fn operator_room(target: &Target) -> u64 {
+    match target {
+        Target::Vulkan(info) => info.limits.max_memory_allocation_bytes.min(target.memory_bytes()),
+        Target::Cpu => target.memory_bytes(),
+    }
+}
+
+impl Rollout {
+    /// Uploads, records, measures and seals.
+    ///
+    /// # Errors
+    /// A type or executor that the device has not, device errors.
+    pub fn prepare(choice: &Choice, inputs: &Inputs, request: Request) -> Result<Self, RolloutError> {
+        Self::prepare_with(choice, inputs, request, BufferKind::Weight)
+    }
+
+    /// As [`prepare`](Self::prepare), with A in a buffer of another kind: for the test of a build that sends A with every step.
+    pub(crate) fn prepare_with(
+        choice: &Choice,
+        inputs: &Inputs,
+        request: Request,
+        operator_kind: BufferKind,
+    ) -> Result<Self, RolloutError> {
+        request.strides.check(request.steps)?;
+        refuse_type(choice, inputs)?;
+        let mut candidates = Vec::new();
+        let ways = ways(choice, inputs, request.executor, &mut candidates)?;
+        let mut program = Program::default();
+        let sets = check_sets(&request);
+        let parts = Parts::new(&mut program, inputs.operator, inputs.rows, &ways, &sets, operator_kind);
+        let mut session = request.session.clone();
+        session.time_submissions = match &choice.target {
+            Target::Vulkan(info) => info.limits.timestamp_valid_bits > 0,
+            Target::Cpu => false,
+        };
+        let builder = SessionBuilder::new(&choice.target, program, Arc::new(Ledger::new()), session)?;
+        let mut preparation = Preparation { builder, parts, inputs, position: Position::default() };
+        preparation.load_operator()?;
+        preparation.reset()?;
+        let chosen = preparation.choose(&ways, &mut candidates, request.executor.is_some())?;
+        let (executor, expected_rate) = chosen;
+        let mut check_seconds = BTreeMap::new();
+        for check in Check::ALL.into_iter().filter(|check| check.stride(&request.strides) > 0) {
+            check_seconds.insert(check.class(), preparation.time_check(check, &sets)?);
+        }
+        let rerun = preparation.first_hash(executor, &request.strides, expected_rate)?;
+        preparation.reset()?;
+        let Preparation { builder, parts, .. } = preparation;
+        let session = builder.seal(&parts.states.map(|z| (z, "z")))?;
+        Ok(Self {
+            session,
+            request,
+            executor,
+            candidates,
+            expected_rate,
+            rerun,
+            step_seconds: 1.0 / expected_rate,
+            check_seconds,
+            state_bytes: parts.states[0].bytes,
+            operator: inputs.operator,
+            rows: inputs.rows,
+            parts,
+        })
+    }
+
+    /// The executor that runs.
+    pub fn executor(&self) -> Executor {
+        self.executor
+    }
+
+    /// The counters so far.
+    pub fn snapshot(&self) -> Snapshot {
+        self.session.ledger().snapshot()
+    }
+
+    /// What the validation layer had to say, where it watches.
+    pub fn validation_messages(&self) -> Vec<String> {
+        self.session.validation_messages()
+    }
+}
+
+/// Refuses f64 on a device that has none.
+fn refuse_type(choice: &Choice, inputs: &Inputs) -> Result<(), RolloutError> {
+    match &choice.target {
+        Target::Vulkan(info) if inputs.operator.real == RealType::F64 && !info.features.shader_float64 => {
+            let message = format!("{} does not compute in f64; use --dtype f32 or --device cpu", info.name);
+            Err(RolloutError::Invalid(message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The executors to build, each with its way; why others are not goes to `candidates`.
+fn ways(
+    choice: &Choice,
+    inputs: &Inputs,
+    wanted: Option<Executor>,
+    candidates: &mut Vec<Candidate>,
+) -> Result<Vec<(Executor, Way)>, RolloutError> {
+    let way = |executor| Way::of(executor, inputs.operator, inputs.rows, choice);
+    if let Some(executor) = wanted {
+        let refuse = |why| RolloutError::Invalid(format!("--executor {executor}: {why}"));
+        let wanted = (executor, way(executor).map_err(refuse)?);
+        // The self-test compares with replayed dispatches.
+        let tested = matches!(wanted.1, Way::Persistent { .. });
+        return Ok(tested.then_some((Executor::Replay, Way::Replay)).into_iter().chain([wanted]).collect());
+    }
+    let mut ways = Vec::new();
+    for executor in Executor::ALL {
+        let way = way(executor).and_then(|way| match way.unlikely(choice) {
+            Some(why) => Err(why.to_owned()),
+            None => Ok(way),
+        });
+        match way {
+            Ok(way) => ways.push((executor, way)),
+            Err(why) => candidates.push(Candidate { executor, outcome: Err(why) }),
+        }
+    }
+    Ok(ways)
+}
+
+/// The sets of checks that steps of this run meet, and each check alone for its measurement.
+fn check_sets(request: &Request) -> Vec<CheckSet> {
+    let Request { steps, strides, .. } = request;
+    let alone =
+        Check::ALL.into_iter().filter(|check| check.stride(strides) > 0).map(|check| 1 << check as u8);
+    let mut sets: BTreeSet<CheckSet> = alone.collect();
+    // Two strides meet at their least common multiple.
+    for set in 1..8 {
+        let mut met =
+            Check::ALL.into_iter().filter(|check| holds(set, *check)).map(|check| check.stride(strides));
+        let common = met.try_fold(1u64, |all, stride| match stride {
+            0 => None,
+            _ => (all / gcd(all, stride)).checked_mul(stride),
+        });
+        if common.is_some_and(|step| step <= *steps) {
+            sets.insert(set);
+        }
+    }
+    // Whether the final state is finite is looked at even if nothing else was asked for.
+    sets.insert(1 << Check::Stats as u8);
+    debug_assert!(
+        (1..=100.min(*steps))
+            .all(|s| matches!(checks_at(strides, s), 0) || sets.contains(&checks_at(strides, s)))
+    );
+    sets.into_iter().collect()
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// A rollout before the seal.
+struct Preparation<'a> {
+    builder: SessionBuilder,
+    parts: Parts,
+    inputs: &'a Inputs,
+    position: Position,
+}
+
+impl Preparation<'_> {
+    fn load_operator(&mut self) -> Result<(), RolloutError> {
+        let operator = self.inputs.operator;
+        let row_bytes = operator.row_bytes();
+        let rows_at_a_time = (UPLOAD_BYTES / row_bytes as usize).max(1);
+        let dim = operator.dim as usize;
+        for first in (0..dim).step_by(rows_at_a_time) {
+            let count = rows_at_a_time.min(dim - first);
+            let bytes = self.inputs.a.padded_rows(operator, first, count);
+            let to = self.parts.a.at(first as u64 * row_bytes, bytes.len() as u64);
+            self.builder.load(to, &bytes, OPERATOR)?;
+        }
+        Ok(())
+    }
+
+    /// Puts everything back to the beginning of the run.
+    fn reset(&mut self) -> Result<(), RolloutError> {
+        let bytes = self.inputs.z.padded_rows(self.inputs.operator, 0, self.inputs.rows as usize);
+        self.load_state(&bytes)?;
+        for check in Check::ALL {
+            self.builder.load(self.parts.results(check).counter, &[0; 4], SCHEDULE)?;
+        }
+        Ok(())
+    }
+
+    /// Begins anew from this state.
+    fn load_state(&mut self, bytes: &[u8]) -> Result<(), RolloutError> {
+        self.builder.load(self.parts.states[0], bytes, STATE)?;
+        self.builder.load(self.parts.control, &[0; 8], SCHEDULE)?;
+        self.builder.load(self.parts.status, &[0; 4], SCHEDULE)?;
+        self.position = Position::default();
+        Ok(())
+    }
+
+    /// Runs steps, and then a plan, and returns how long that took.
+    fn run(
+        &mut self,
+        executor: Executor,
+        steps: u64,
+        then: Option<PlanId>,
+    ) -> Result<Duration, RolloutError> {
+        let mut stretch = self.parts.stretch(executor, &mut self.position, steps);
+        if let Some((entry, steps)) = stretch.segment {
+            self.builder.write_mailbox(entry, &steps.to_le_bytes(), SCHEDULE);
+        }
+        stretch.plans.extend(then);
+        let start = Instant::now();
+        self.builder.rehearse(&stretch.plans)?;
+        Ok(start.elapsed())
+    }
+
+    /// Measures every way, and takes the fastest.
+    fn choose(
+        &mut self,
+        ways: &[(Executor, Way)],
+        candidates: &mut Vec<Candidate>,
+        forced: bool,
+    ) -> Result<(Executor, f64), RolloutError> {
+        let mut best: Option<(Executor, f64)> = None;
+        for (index, (executor, way)) in ways.iter().enumerate() {
+            if forced && index + 1 < ways.len() {
+                continue;
+            }
+            let outcome = match way {
+                Way::Persistent { .. } => self.self_test(*executor)?,
+                _ => Ok(()),
+            };
+            let outcome = match outcome {
+                Ok(()) => Ok(self.rate(*executor)?),
+                Err(why) if forced => {
+                    return Err(RolloutError::Invalid(format!("--executor {executor}: self-test: {why}")));
+                }
+                Err(why) => Err(format!("self-test: {why}")),
+            };
+            if let Ok(rate) = outcome
+                && best.is_none_or(|(_, other)| rate > other)
+            {
+                best = Some((*executor, rate));
+            }
+            candidates.push(Candidate { executor: *executor, outcome });
+        }
+        candidates.sort_by_key(|candidate| candidate.executor);
+        Ok(best.expect("replayed dispatches always run"))
+    }
+
+    /// Steps a second.
+    fn rate(&mut self, executor: Executor) -> Result<f64, RolloutError> {
+        self.reset()?;
+        // The first run compiles; it must not be longer than anybody wants to wait.
+        self.run(executor, 1, None)?;
+        let mut steps = 1;
+        loop {
+            let time = self.run(executor, steps, None)?;
+            if time * 4 >= MEASURED || steps >= MOST_MEASURED_STEPS {
+                let again = if time < 4 * MEASURED { self.run(executor, steps, None)? } else { time };
+                return Ok(steps as f64 / time.min(again).as_secs_f64().max(1e-9));
+            }
+            steps *= 4;
+        }
+    }
+
+    /// Compares with replayed dispatches on a state of its own; the reason where that fails.
+    fn self_test(&mut self, executor: Executor) -> Result<Result<(), String>, RolloutError> {
+        let operator = self.inputs.operator;
+        // Any state will do, also where the run begins with zeros.
+        let state = (0..operator.dim).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
+        let bytes = Values::F32(state).padded_rows(operator, 0, 1);
+        self.load_state(&bytes)?;
+        self.run(Executor::Replay, TESTED_STEPS, None)?;
+        let expected =
+            Values::from_padded(operator, &self.builder.peek(self.parts.states[self.position.place], STATE)?);
+        for _ in 0..3 {
+            self.load_state(&bytes)?;
+            self.run(executor, TESTED_STEPS, None)?;
+            let mut status = [0];
+            self.builder.read_ring(self.parts.status, &mut status, "status");
+            if status != [0] {
+                return Ok(Err("its workgroups do not run at the same time on this device".to_owned()));
+            }
+            let found = Values::from_padded(operator, &self.builder.peek(self.parts.states[0], STATE)?);
+            let error = crate::vorticity::relative_error(&found.to_f64(), &expected.to_f64());
+            // An operator that overflows within the test says nothing about the executor.
+            let agrees = error <= TESTED_TOLERANCE;
+            if expected.non_finite() == 0 && !agrees {
+                return Ok(Err(format!("it differs from replayed dispatches by {error:.1e}")));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Seconds of one result of a check.
+    fn time_check(&mut self, check: Check, sets: &[CheckSet]) -> Result<f64, RolloutError> {
+        const TIMES: u32 = 20;
+        debug_assert!(sets.contains(&(1 << check as u8)));
+        let plan = self.parts.checks(0, 1 << check as u8);
+        self.builder.rehearse(&[plan])?;
+        let start = Instant::now();
+        self.builder.rehearse(&[plan; TIMES as usize])?;
+        Ok(start.elapsed().as_secs_f64() / f64::from(TIMES))
+    }
+
+    /// The hash that the run's first one must equal.
+    fn first_hash(
+        &mut self,
+        executor: Executor,
+        strides: &Strides,
+        rate: f64,
+    ) -> Result<Option<Rerun>, RolloutError> {
+        let step = strides.hash;
+        if step == 0 || step as f64 / rate > RERUN.as_secs_f64() {
+            return Ok(None);
+        }
+        self.reset()?;
+        // In the same stretches as the run, since segments of another length round no differently but dispatches might.
+        self.run(executor, step, None)?;
+        let set = 1 << Check::Hash as u8;
+        let place = self.position.place;
+        let plan = self.parts.checks(place, set);
+        self.builder.rehearse(&[plan])?;
+        let mut hash = [0; state_hash::RESULT_WORDS as usize];
+        self.builder.read_ring(self.parts.results(Check::Hash).ring, &mut hash, "hash");
+        Ok(Some(Rerun { step, hash }))
+    }
+}
