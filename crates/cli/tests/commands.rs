@@ -189,6 +189,31 @@ fn logits_are_those_of_the_golden() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left in the folder");
 }
 
+#[test]
+fn embed_gives_each_text_a_vector_of_length_1() {
+    let embed = |arguments: &[&str]| resident(["embed", "--device", "cpu"]).arguments(arguments);
+    embed(&["Once"]).fails(2, &["does not say how it pools", "--pooling"]);
+    let texts = ["Once upon a time", "a dog", "Once upon a time"];
+    let json: serde_json::Value =
+        serde_json::from_str(embed(&["--pooling", "mean"]).arguments(texts).run().expect(0).text()).unwrap();
+    let found = json["embeddings"].as_array().unwrap();
+    assert_eq!((json["pooling"].as_str(), found.len()), (Some("mean"), 3));
+    let vector = |index: usize| -> Vec<f64> {
+        found[index]["embedding"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+    };
+    for index in 0..3 {
+        assert_eq!(vector(index).len() as u64, json["dimensions"].as_u64().unwrap());
+        let length = vector(index).iter().map(|value| value * value).sum::<f64>().sqrt();
+        assert!((length - 1.0).abs() < 1e-5, "{length}");
+    }
+    assert!(vector(0) == vector(2) && vector(0) != vector(1));
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("texts.txt");
+    fs::write(&file, texts.join("\n")).unwrap();
+    let from_file = embed(&["--pooling", "mean", "--file"]).argument(&file).run().expect(0);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(from_file.text()).unwrap(), json);
+}
+
 /// Every command that chooses a device, with these flags.
 fn on_a_device(flags: &[&str]) -> Vec<Outcome> {
     let golden = data(GOLDEN);
@@ -306,7 +331,7 @@ fn bench_measures_beside_the_limit_and_compares_with_an_earlier_run() {
 fn help_and_version_are_complete() {
     let version = resident(["--version"]).run().expect(0);
     assert_eq!(version.text(), format!("resident {}\n", env!("CARGO_PKG_VERSION")));
-    let commands = ["run", "logits", "verify", "bench", "quantize", "perplexity", "devices"];
+    let commands = ["run", "logits", "embed", "verify", "bench", "quantize", "perplexity", "devices"];
     let top = resident(["--help"]).run().expect(0);
     for command in commands {
         assert!(

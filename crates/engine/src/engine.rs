@@ -4,6 +4,7 @@ use crate::executor::{self, ChosenExecutor};
 use crate::open::Source;
 use crate::tuning::Tuning;
 use crate::{EngineError, OpenModel};
+use resident_kernels::pool_rows::Pooling;
 use resident_kernels::rope_kv::KvType;
 use resident_kernels::step::{NO_SEQUENCE, Row, SequenceParams, SlotHeader};
 use resident_kernels::{DeviceTraits, Dispatch, Slice};
@@ -29,6 +30,8 @@ pub struct EngineOptions {
     pub context: u32,
     /// Whether [`Engine::score`] will be called.
     pub score: bool,
+    /// How [`Engine::embed`] pools, where it will be called.
+    pub pooling: Option<Pooling>,
     /// How activations meet quantised weights.
     pub activations: Activations,
     /// Element type of the KV cache.
@@ -49,6 +52,7 @@ impl EngineOptions {
         Self {
             context,
             score: false,
+            pooling: None,
             activations: Activations::Auto,
             kv_type: KvType::F16,
             executor: None,
@@ -181,6 +185,7 @@ impl Engine {
         let EngineOptions {
             context,
             score,
+            pooling,
             activations,
             kv_type,
             executor: wanted,
@@ -199,6 +204,7 @@ impl Engine {
             max_sequences: 1,
             prefill_rows: PREFILL_ROWS.to_vec(),
             score_rows: score.then_some(SCORE_ROWS),
+            pooling,
             kv_type,
             executors: executor::candidates(wanted, choice.kind()),
             max_buffer_bytes,
@@ -221,8 +227,10 @@ impl Engine {
         let bandwidth_limit = builder.measure_read_bandwidth()?;
         let compute_limit = measure_compute.then(|| builder.measure_matrix_product()).transpose()?;
         let (executor, decode) = executor::choose(&mut builder, &built.handles, wanted, context)?;
-        let scores: Vec<_> = built.handles.score.iter().map(|s| (s.logits, "logits")).collect();
-        let session = builder.seal(&scores)?;
+        let Handles { score, embed, .. } = &built.handles;
+        let scores = score.iter().map(|score| (score.logits, "logits"));
+        let embeddings = embed.iter().map(|embed| (embed.embedding, "embeddings"));
+        let session = builder.seal(&scores.chain(embeddings).collect::<Vec<_>>())?;
         Ok(Self {
             session,
             handles: built.handles.clone(),

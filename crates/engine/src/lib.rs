@@ -1,13 +1,14 @@
 //! The engine that CLI and server share: an opened model with its tokenizer, made resident on one device, and what it
-//! does there: generate text, score a text, verify itself against a golden.
+//! does there: generate text, score or embed a text, verify itself against a golden.
 //!
 //! - [`OpenModel`]: checkpoint and tokenizer, before any device is involved.
-//! - [`Engine`]: the resident model. `generate`, `score` and `verify` are its uses, `bench` measures them.
+//! - [`Engine`]: the resident model. `generate`, `score`, `embed` and `verify` are its uses, `bench` measures them.
 //! - [`tokenizer`]: text to ids and back, stop strings.
 //! - [`chat`]: conversations to prompts, by the templates that models bring.
 
 mod bench;
 pub mod chat;
+mod embed;
 mod engine;
 mod error;
 mod executor;
@@ -27,6 +28,7 @@ pub use executor::ChosenExecutor;
 pub use generate::{FinishReason, Generated, Request};
 pub use open::{OpenModel, open_tokenizer};
 pub use perplexity::{Divergence, PERPLEXITY_CONTEXT, Perplexity};
+pub use resident_kernels::pool_rows::Pooling;
 pub use resident_kernels::rope_kv::KvType;
 pub use resident_models::Executor;
 pub use sampling::Sampling;

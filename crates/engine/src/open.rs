@@ -3,7 +3,8 @@
 use crate::EngineError;
 use crate::chat::ChatTemplates;
 use crate::tokenizer::{GgufVocabulary, Tokenizer};
-use resident_models::checkpoint::Checkpoint;
+use resident_kernels::pool_rows::Pooling;
+use resident_models::checkpoint::{Checkpoint, StoredPooling};
 use resident_models::{Export, Quantisation, SynthSpec};
 use std::fs::File;
 use std::io::Read;
@@ -66,6 +67,18 @@ impl OpenModel {
             Source::Checkpoint(checkpoint) => checkpoint.notices(),
             Source::Synthetic(_) => &[],
         }
+    }
+
+    /// How the model makes one vector of a text, if its files say it.
+    ///
+    /// # Errors
+    /// Ways of pooling that are not implemented.
+    pub fn pooling(&self) -> Result<Option<Pooling>, EngineError> {
+        let Source::Checkpoint(checkpoint) = &self.source else { return Ok(None) };
+        Ok(checkpoint.pooling()?.map(|stored| match stored {
+            StoredPooling::Mean => Pooling::Mean,
+            StoredPooling::Last => Pooling::Last,
+        }))
     }
 
     /// What the weights come from.

@@ -36,6 +36,7 @@ pub mod matvec;
 pub mod max_abs;
 pub mod penalties;
 pub mod persistent_begin;
+pub mod pool_rows;
 pub mod random_fill;
 pub mod real;
 pub mod rms_norm;

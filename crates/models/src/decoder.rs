@@ -8,12 +8,13 @@ use crate::checkpoint::{Checkpoint, ConfigReader, DecoderConfig, ROPE_FREQ_FACTO
 use crate::error::ModelError;
 use crate::experts::ExpertShape;
 use crate::layer_weights::{Layer, LayerBuilder, Mlp};
-use crate::layers::{Activation, Norm, Rows, Then, add_to_stream, embedding, handover_of, linear};
+use crate::layers::{Activation, Norm, Rows, Then, add_to_stream, embedding, handover_of, linear, norm_rows};
 use crate::model::{Executor, Shape, StepBuffers};
 use crate::rope;
 use crate::weights::{Matrix, Source, WeightPlan};
 use resident_kernels::attention::{self, Attention, MAX_PARTS};
 use resident_kernels::linear::Epilogue;
+use resident_kernels::pool_rows::{self, PoolRows, Pooling};
 use resident_kernels::rope_kv::{self, KV_BLOCK, KvLayout, RopeKv};
 use resident_kernels::{Slice, argmax, gather_rows, load_rows, penalties, sample};
 use resident_plan::{BufferKind, PlanBuilder, PlanId, Program};
@@ -352,6 +353,27 @@ impl Resident {
             self.logits(),
         );
         (plan.finish(), logits)
+    }
+
+    /// Up to `rows` rows from the mailbox, of one text; leaves what all rows of the text so far pool to behind the final norm,
+    /// f32 (hidden), in the returned slice.
+    pub(crate) fn embed_plan(&self, program: &mut Program, rows: u32, pooling: Pooling) -> (PlanId, Slice) {
+        let cols = self.config().hidden_size;
+        let embedding = program.buffer("embedding", u64::from(cols) * 4, BufferKind::State);
+        let mut plan = program.plan(format!("embed_{rows}"), rows);
+        self.load_rows(&mut plan);
+        let hidden = self.layers(&mut plan);
+        let normed = Activation::new(&mut plan, "normed", rows, cols);
+        norm_rows(&mut plan, "norm".to_owned(), (hidden, self.norm), cols, self.rows(rows), normed, None);
+        let bindings = pool_rows::Bindings {
+            x: normed.slice,
+            row_count: self.rows(rows).count,
+            step_rows: self.step.layout.rows(self.step.step),
+            y: embedding,
+        };
+        let pool = PoolRows { cols, stride: normed.stride, pooling };
+        plan.dispatch("pool", pool_rows::dispatch(&pool, rows, bindings));
+        (plan.finish(), embedding)
     }
 
     fn rows(&self, capacity: u32) -> Rows {

@@ -33,6 +33,15 @@ pub(crate) struct ExpertWeights {
     down: Matrix,
 }
 
+/// The two products of an MLP.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Product {
+    /// Gate and up: the slots of a row share its x.
+    GateUp,
+    /// Down: each slot has its own.
+    Down,
+}
+
 /// Which experts the rows have chosen.
 struct Choice {
     /// What `linear` binds: the choice itself, or the slots grouped by expert.
@@ -87,9 +96,9 @@ impl ExpertWeights {
         let choice = self.choose(plan, label, x, rows);
         let slot_rows = rows.capacity * slots;
         let gated = Activation::new(plan, &label("experts.gated"), slot_rows, mlp);
-        self.products(plan, &label("experts.gate_up_proj"), &self.gate_up, x, rows, &choice, gated);
+        self.product(plan, &label("experts.gate_up_proj"), Product::GateUp, x, rows, &choice, gated);
         let results = Activation::new(plan, &label("experts.results"), slot_rows, cols);
-        self.products(plan, &label("experts.down_proj"), &self.down, (gated, None), rows, &choice, results);
+        self.product(plan, &label("experts.down_proj"), Product::Down, (gated, None), rows, &choice, results);
         let combine = CombineExperts { cols, slots, x_stride: results.stride, y_stride: sum.stride };
         let bindings = combine_experts::Bindings {
             x: results.slice,
@@ -132,33 +141,36 @@ impl ExpertWeights {
         Choice { experts: groups, shares }
     }
 
-    /// y = what the chosen experts' matrices make of x: gate and up of one x a row, down of one x a slot.
+    /// y = what the chosen experts' matrices make of x.
     #[allow(clippy::too_many_arguments)]
-    fn products(
+    fn product(
         &self,
         plan: &mut PlanBuilder,
         label: &str,
-        matrix: &Matrix,
+        product: Product,
         (x, norm): (Activation, Option<Norm>),
         rows: Rows,
         choice: &Choice,
         y: Activation,
     ) {
-        let is_down = std::ptr::eq(matrix, &self.down);
+        let (matrix, epilogue) = match product {
+            Product::GateUp => (&self.gate_up, Epilogue::SiluGated),
+            Product::Down => (&self.down, Epilogue::Store),
+        };
         let features = matrix.rows / self.shape.count;
         for part in &matrix.parts {
             let experts = Experts {
                 first: part.first_row / features,
                 count: (part.layout.rows / u64::from(features)) as u32,
                 slots: self.shape.slots,
-                shared_x: !is_down,
+                shared_x: product == Product::GateUp,
             };
             let layer = Linear {
                 layout: part.layout,
                 x_stride: x.stride,
                 y_stride: y.stride,
                 norm_eps: norm.map(|norm| norm.eps),
-                epilogue: if is_down { Epilogue::Store } else { Epilogue::SiluGated },
+                epilogue,
                 experts: Some(experts),
                 handover: handover_of(plan, x.slice, y.slice),
             };

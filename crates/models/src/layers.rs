@@ -89,7 +89,7 @@ pub(crate) fn normalised(
 }
 
 /// y = norm(x), or residual + norm(x).
-fn norm_rows(
+pub(crate) fn norm_rows(
     plan: &mut PlanBuilder,
     label: String,
     (x, norm): (Activation, Norm),

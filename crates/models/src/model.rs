@@ -7,6 +7,7 @@ use crate::quantisation::{ModelFacts, Quantisation};
 use crate::synth::SynthSpec;
 use crate::weights::{Origin, WeightPlan, WeightSink};
 use crate::{gemma2, gemma3, llama, mistral, phi3, qwen2, qwen3, qwen3_moe, smollm3};
+use resident_kernels::pool_rows::Pooling;
 use resident_kernels::rope_kv::KvType;
 use resident_kernels::step::{SequenceParams, StepLayout};
 use resident_kernels::{DeviceTraits, Slice};
@@ -23,6 +24,8 @@ pub struct Shape {
     pub prefill_rows: Vec<u32>,
     /// Rows of the plan that returns all logits, where it is wanted.
     pub score_rows: Option<u32>,
+    /// How the plan that returns embeddings pools, where it is wanted.
+    pub pooling: Option<Pooling>,
     /// Element type of the KV cache.
     pub kv_type: KvType,
     /// For which executors there is a decode plan.
@@ -113,6 +116,17 @@ pub struct ScorePlan {
     pub logits: Slice,
 }
 
+/// The plan that returns embeddings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EmbedPlan {
+    /// Rows it holds.
+    pub rows: u32,
+    /// The plan.
+    pub plan: PlanId,
+    /// f32 (hidden), after the replays of all of a text's rows.
+    pub embedding: Slice,
+}
+
 /// How the steps of a decode plan wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Executor {
@@ -142,6 +156,8 @@ pub struct Handles {
     pub prefill: Vec<(u32, PlanId)>,
     /// The plan that returns all logits.
     pub score: Option<ScorePlan>,
+    /// The plan that returns embeddings.
+    pub embed: Option<EmbedPlan>,
     /// Buffers between host and device.
     pub step: StepBuffers,
 }
@@ -237,6 +253,11 @@ impl<'a> Model<'a> {
             let (plan, logits) = resident.score_plan(&mut program, rows);
             ScorePlan { rows, plan, logits }
         });
+        let embed = shape.pooling.map(|pooling| {
+            let rows = shape.max_rows();
+            let (plan, embedding) = resident.embed_plan(&mut program, rows, pooling);
+            EmbedPlan { rows, plan, embedding }
+        });
         let kept_bytes =
             [BufferKind::Weight, BufferKind::State, BufferKind::Handover].map(|kind| program.bytes_of(kind));
         let kept_bytes = kept_bytes.into_iter().fold(0, u64::saturating_add);
@@ -246,7 +267,7 @@ impl<'a> Model<'a> {
             what,
             "use a smaller model or one with fewer bits a weight",
         )?;
-        let handles = Handles { decode, prefill, score, step: resident.step() };
+        let handles = Handles { decode, prefill, score, embed, step: resident.step() };
         let (config, parameters) = (resident.config().clone(), weights.parameters);
         Ok(Self { config, program, handles, parameters, weights, tables })
     }

@@ -224,6 +224,7 @@ mod tests {
             max_sequences: 1,
             prefill_rows: vec![64],
             score_rows: None,
+            pooling: None,
             kv_type: resident_kernels::rope_kv::KvType::F32,
             executors: vec![crate::Executor::Barriers],
             max_buffer_bytes: u64::MAX,

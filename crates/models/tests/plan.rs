@@ -15,6 +15,7 @@ fn the_decode_plans_of_the_embedded_model() {
         max_sequences: 1,
         prefill_rows: vec![64],
         score_rows: None,
+        pooling: None,
         kv_type: KvType::F32,
         executors: vec![Executor::Barriers, Executor::Handover],
         max_buffer_bytes: u64::MAX,

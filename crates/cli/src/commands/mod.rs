@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod chat;
 pub(crate) mod check;
 pub(crate) mod devices;
+pub(crate) mod embed;
 pub(crate) mod logits;
 pub(crate) mod perplexity;
 pub(crate) mod quantize;

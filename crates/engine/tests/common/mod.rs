@@ -1,4 +1,5 @@
 //! Devices and data for the tests of this folder.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use resident_engine::{Engine, EngineOptions, OpenModel};
 use resident_runtime::{Choice, DeviceRequest, SessionOptions, choose, list_devices, validation_available};

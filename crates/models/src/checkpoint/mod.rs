@@ -5,6 +5,7 @@
 //! - [`gguf`]: the GGUF format. `split`: models in several such files. `safetensors`: the Hugging Face weights.
 //! - [`config`]: a reader of configuration keys that refuses what nobody understood.
 //! - [`error`](CheckpointError): every way in which a file can be wrong.
+//! - `pooling`: how a model for embeddings pools.
 //! - `mapped_file`: the only `unsafe` outside the Vulkan crate.
 
 pub mod config;
@@ -12,6 +13,7 @@ mod error;
 pub mod gguf;
 mod json_file;
 mod mapped_file;
+mod pooling;
 mod safetensors;
 mod split;
 mod tensor_names;
@@ -19,6 +21,7 @@ mod tensors;
 
 pub use config::{ConfigReader, DecoderConfig, Rope, RopeScaling, TokenIds};
 pub use error::{CheckpointError, Place};
+pub use pooling::StoredPooling;
 pub use tensor_names::{ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT, ROPE_FREQ_FACTORS, gguf as gguf_tensor_name};
 pub use tensors::{StoredTensor, TensorView};
 

@@ -5,6 +5,7 @@ mod config;
 mod gguf_damage;
 mod gguf_values;
 mod gguf_writer;
+mod pooling;
 mod real_models;
 mod safetensors_folders;
 mod support;

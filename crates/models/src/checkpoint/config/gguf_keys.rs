@@ -68,6 +68,8 @@ pub(in crate::checkpoint) fn reader(
         })?;
         entries.insert(canonical(architecture, name), value);
     }
+    // What becomes of the tokens' vectors afterwards; whoever wants that asks for it.
+    entries.remove("pooling_type");
     entries.insert("vocab_size".to_owned(), vocab_size.into());
     entries.insert("tie_word_embeddings".to_owned(), is_tied.into());
     Ok(ConfigReader::new(metadata.file(), architecture, KeyNames::Gguf, entries))
