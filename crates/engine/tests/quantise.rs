@@ -40,13 +40,9 @@ fn written(model: &Path, to: Quantisation, folder: &Path) -> (PathBuf, OpenModel
 #[test]
 fn folders_keep_tokenizer_and_logits() {
     let folder = tempfile::tempdir().expect("folder");
-    for name in [
-        "stories260K/hf",
-        "goldens-dev/llama3/f32",
-        "goldens-dev/qwen2/f32",
-        "goldens-dev/qwen3/f32",
-        "goldens-dev/mistral/f32",
-    ] {
+    let folders = ["llama3", "mistral", "qwen2", "qwen3", "qwen3moe", "gemma3"];
+    let folders = folders.map(|name| format!("goldens-dev/{name}/f32"));
+    for name in folders.iter().map(String::as_str).chain(["stories260K/hf"]) {
         let Some(model) = data(name) else { return };
         let base = OpenModel::open(&model).expect("model");
         let (_, written) = written(&model, Quantisation::F16, folder.path());
@@ -94,9 +90,25 @@ fn files_keep_their_metadata_and_mixtures_their_quality() {
 
 #[test]
 fn what_cannot_be_written_is_refused_by_name() {
-    let Some(model) = data("goldens-dev/gemma3/f32") else { return };
+    let Some(model) = data("goldens-dev/gemma2/f32") else { return };
     let error = OpenModel::open(&model).expect("model").export(Quantisation::Q8_0).err().expect("refused");
-    assert!(error.to_string().contains("gemma3_text") && error.to_string().contains("GGUF"), "{error}");
+    assert!(error.to_string().contains("gemma2 has no other scale of the scores"), "{error}");
+    let Some(model) = data("goldens-dev/llama/f32") else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(model.join(file), folder.path().join(file)).expect("a copy");
+    }
+    let path = folder.path().join("config.json");
+    let text = std::fs::read_to_string(&path).expect("the configuration");
+    let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    config["rope_scaling"] = serde_json::json!({
+        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512
+    });
+    std::fs::remove_file(&path).expect("read-only as its original");
+    std::fs::write(&path, config.to_string()).expect("the configuration");
+    let error =
+        OpenModel::open(folder.path()).expect("model").export(Quantisation::Q8_0).err().expect("refused");
+    assert!(error.to_string().contains("RoPE scaling") && error.to_string().contains("llama"), "{error}");
     let synthetic = OpenModel::synthetic("synth:qwen3-0.6b:q4_k_m".parse().expect("a name"));
     let error = synthetic.export(Quantisation::Q8_0).err().expect("refused");
     assert!(error.to_string().contains("random weights"), "{error}");

@@ -35,13 +35,23 @@ struct Tensor {
 
 #[derive(Clone, Debug)]
 enum Content {
-    /// The tensor of this canonical name.
-    Stored(String),
-    /// Of the tensor of this canonical name, heads of this many rows that are stored as halves, (i, i + head_dim / 2), and
-    /// written as pairs, (2i, 2i + 1).
-    Paired(String, u32),
+    /// The rows of the tensors of these canonical names, one after the other: one, or the experts of a layer.
+    Stored {
+        names: Vec<String>,
+        /// Rows of a head whose rows are stored as halves, (i, i + head_dim / 2), and written as pairs, (2i, 2i + 1).
+        paired: Option<u32>,
+        /// Added to every value.
+        offset: f32,
+    },
     /// Values that no tensor has.
     Computed(Vec<f32>),
+}
+
+impl Content {
+    /// A tensor as it is.
+    fn of(name: &str) -> Self {
+        Self::Stored { names: vec![name.to_owned()], paired: None, offset: 0.0 }
+    }
 }
 
 /// What became of the tensors of one kind, such as every layer's `mlp.down_proj`.
@@ -85,8 +95,8 @@ impl<'a> Export<'a> {
                 export.file.copy(metadata, |key| !split(key) && key != "general.alignment");
                 let facts = facts_of(checkpoint)?;
                 for view in checkpoint.tensors() {
-                    let content = Content::Stored(view.name.to_owned());
-                    export.add(view.stored_name, &view, content, to.dtype(view.name, view.shape, facts))?;
+                    let dtype = to.dtype(view.name, view.shape, facts);
+                    export.add(view.stored_name, view.shape, Content::of(view.name), dtype)?;
                 }
             }
             None => hugging_face::plan(&mut export, to)?,
@@ -96,15 +106,9 @@ impl<'a> Export<'a> {
         Ok(export)
     }
 
-    fn add(
-        &mut self,
-        name: &str,
-        view: &TensorView<'_>,
-        content: Content,
-        dtype: DType,
-    ) -> Result<(), ModelError> {
+    fn add(&mut self, name: &str, shape: &[u64], content: Content, dtype: DType) -> Result<(), ModelError> {
         let size = |e| ModelError::Shape(format!("{}: {name}: {e}", self.checkpoint.label()));
-        self.file.tensor(name, dtype, view.shape).map_err(size)?;
+        self.file.tensor(name, dtype, shape).map_err(size)?;
         self.tensors.push(Tensor { content, dtype });
         Ok(())
     }
@@ -140,14 +144,17 @@ impl<'a> Export<'a> {
                     progress(done, total);
                     return values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()));
                 }
-                Content::Stored(name) | Content::Paired(name, _) => {
-                    let class = classes.entry(class_of(name).to_owned()).or_default();
+                Content::Stored { names, paired, offset } => {
+                    let class = classes.entry(class_of(&names[0])).or_default();
                     class.types.insert(tensor.dtype);
                     class.tensors += 1;
                     class.bytes += info.bytes;
-                    self.write_tensor(tensor, name, class, out, &mut |bytes| {
-                        done += bytes;
-                        progress(done, total);
+                    let rounding = Rounding { dtype: tensor.dtype, paired: *paired, offset: *offset };
+                    names.iter().try_for_each(|name| {
+                        self.write_tensor(name, rounding, class, out, &mut |bytes| {
+                            done += bytes;
+                            progress(done, total);
+                        })
                     })
                 }
             };
@@ -169,8 +176,8 @@ impl<'a> Export<'a> {
 
     fn write_tensor(
         &self,
-        tensor: &Tensor,
         name: &str,
+        rounding: Rounding,
         class: &mut Class,
         out: &mut dyn Write,
         progress: &mut dyn FnMut(u64),
@@ -180,23 +187,15 @@ impl<'a> Export<'a> {
         let cols = view.shape.last().copied().unwrap_or(1);
         let rows = view.elements().checked_div(cols).unwrap_or(0) as usize;
         let stored_bytes = view.data.len() / rows.max(1);
-        let row_bytes = tensor.dtype.row_bytes(cols).expect("planned with this type") as usize;
-        let stored_row = |row: usize| match tensor.content {
-            Content::Paired(_, head_dim) => {
-                let head_dim = head_dim as usize;
-                let (head, within) = (row / head_dim, row % head_dim);
-                head * head_dim + within % 2 * (head_dim / 2) + within / 2
-            }
-            _ => row,
-        };
+        let row_bytes = rounding.dtype.row_bytes(cols).expect("planned with this type") as usize;
         let rows_a_batch = (BATCH_BYTES / (cols as usize * 4).max(1)).max(1);
         for first in (0..rows).step_by(rows_a_batch) {
             let batch = rows_a_batch.min(rows - first);
             let mut bytes = vec![0; batch * row_bytes];
             let sums = bytes.par_chunks_mut(row_bytes).enumerate().map(|(index, bytes)| {
-                let row = stored_row(first + index);
+                let row = rounding.stored_row(first + index);
                 let stored = &view.data[row * stored_bytes..][..stored_bytes];
-                self.round_row(&view, stored, row as u64 * cols, tensor.dtype, bytes)
+                self.round_row(&view, stored, row as u64 * cols, rounding, bytes)
             });
             let zero = || Ok([0.0, 0.0]);
             let sums = sums.reduce(zero, |a, b| {
@@ -217,7 +216,7 @@ impl<'a> Export<'a> {
         view: &TensorView<'_>,
         stored: &[u8],
         first_element: u64,
-        dtype: DType,
+        Rounding { dtype, offset, .. }: Rounding,
         bytes: &mut [u8],
     ) -> Result<[f64; 2], ModelError> {
         let file = || self.checkpoint.label().to_owned();
@@ -227,7 +226,9 @@ impl<'a> Export<'a> {
         }
         let mut values = vec![0.0f32; stored.len() / view.dtype.block_bytes() * view.dtype.block_len()];
         codec::decode(view.dtype, stored, &mut values);
-        if dtype == view.dtype {
+        if offset != 0.0 {
+            values.iter_mut().for_each(|value| *value += offset);
+        } else if dtype == view.dtype {
             bytes.copy_from_slice(stored);
             return Ok([0.0, values.iter().map(|value| f64::from(*value).powi(2)).sum()]);
         }
@@ -243,6 +244,23 @@ impl<'a> Export<'a> {
         };
         let pairs = values.iter().zip(&back).map(square);
         Ok(pairs.fold([0.0, 0.0], |sum, pair| [sum[0] + pair[0], sum[1] + pair[1]]))
+    }
+}
+
+/// What happens to the rows of a tensor.
+#[derive(Clone, Copy)]
+struct Rounding {
+    dtype: DType,
+    paired: Option<u32>,
+    offset: f32,
+}
+
+impl Rounding {
+    /// The stored row that is written as row `row`.
+    fn stored_row(self, row: usize) -> usize {
+        let Some(head_dim) = self.paired.map(|head_dim| head_dim as usize) else { return row };
+        let (head, within) = (row / head_dim, row % head_dim);
+        head * head_dim + within % 2 * (head_dim / 2) + within / 2
     }
 }
 
@@ -266,11 +284,15 @@ impl Class {
     }
 }
 
-/// A canonical name without its layer: `mlp.down_proj`, `lm_head`.
-fn class_of(name: &str) -> &str {
+/// A canonical name without its layer and its expert: `mlp.down_proj`, `lm_head`.
+fn class_of(name: &str) -> String {
     let stem = name.strip_suffix(".weight").unwrap_or(name);
     let in_layer = stem.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
-    in_layer.map_or(stem, |(_, part)| part)
+    let part = in_layer.map_or(stem, |(_, part)| part);
+    match part.strip_prefix("mlp.experts.").and_then(|rest| rest.split_once('.')) {
+        Some((_, part)) => format!("mlp.experts.{part}"),
+        None => part.to_owned(),
+    }
 }
 
 fn facts_of(checkpoint: &Checkpoint) -> Result<ModelFacts, ModelError> {
