@@ -126,6 +126,7 @@ fn gemma3() {
     folder("gemma3/f32");
     folder("gemma3/bf16");
     gguf("goldens-dev/gemma3/gguf/gemma3-Q8_0");
+    gguf("goldens-dev/gemma3/gguf/gemma3-Q4_0");
 }
 
 #[test]
