@@ -1,11 +1,14 @@
 //! What `matvec` and `matmul` share: y = W x per token row, with an optional RMSNorm of x taken along and an epilogue.
 //! The two differ only in how the device goes about it, so parameters, reference and host implementation stand here.
 
+mod host;
+
+pub(crate) use host::host;
+
 use crate::handover::Handover;
 use crate::weights::{WeightLayout, dtype_of};
 use crate::{Access, Binding, Cost, Dispatch, HostMemory, Slice};
 use bytemuck::{Pod, Zeroable};
-use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// What happens to a finished product, after its bias has been added.
@@ -389,75 +392,6 @@ pub(crate) fn host_int16(dispatch: &Dispatch, memory: &HostMemory) {
         }
         plain_products(dispatch, memory, &arguments, &rounded, rows);
     });
-}
-
-/// Output features that a thread computes before it takes the next ones.
-const FEATURES_AT_A_TIME: usize = 32;
-
-/// The CPU device's implementation: threads share the output features; each row of W is decoded once for all rows of x.
-pub(crate) fn host(dispatch: &Dispatch, memory: &HostMemory) {
-    let arguments = Arguments::of(dispatch, memory);
-    with_operands(dispatch, memory, &arguments, |x, rows| {
-        let bias = dispatch.bound("bias").map(|slice| memory.read::<f32>(slice));
-        let residual = Arguments::residual(dispatch, memory);
-        let mut y = memory.write::<f32>(dispatch.slice("y"));
-        for group in &arguments.groups {
-            let bias = bias.as_deref().map_or(&[][..], |bias| &bias[group.first_row..]);
-            host_group(&arguments, group, x, rows, (bias, &residual), &mut y);
-        }
-    });
-}
-
-fn host_group(
-    arguments: &Arguments,
-    group: &Group,
-    x: &[f32],
-    rows: &Rows,
-    (bias, residual): (&[f32], &[f32]),
-    y: &mut [f32],
-) {
-    let (cols, features, tokens) = (arguments.cols(), arguments.params.rows as usize, group.rows.len());
-    if tokens == 0 {
-        return;
-    }
-    // (feature block, token, feature in block)
-    let mut blocks = vec![0.0f32; features.next_multiple_of(FEATURES_AT_A_TIME) * tokens];
-    blocks.par_chunks_mut(FEATURES_AT_A_TIME * tokens).enumerate().for_each(|(block, products)| {
-        let first = block * FEATURES_AT_A_TIME;
-        pulp::Arch::new().dispatch(|| {
-            let mut row = vec![0.0; cols];
-            for feature in first..features.min(first + FEATURES_AT_A_TIME) {
-                rows.decode(group.first_row + feature, &mut row);
-                for (token, (from, _)) in group.rows.iter().enumerate() {
-                    products[token * FEATURES_AT_A_TIME + feature - first] =
-                        dot(&row, &x[from * cols..][..cols]);
-                }
-            }
-        });
-    });
-    let mut products = vec![0.0; features];
-    for (token, (_, to)) in group.rows.iter().enumerate() {
-        let parts = blocks.chunks(FEATURES_AT_A_TIME * tokens);
-        for (products, block) in products.chunks_mut(FEATURES_AT_A_TIME).zip(parts) {
-            products.copy_from_slice(&block[token * FEATURES_AT_A_TIME..][..products.len()]);
-        }
-        arguments.store(&mut products, bias, residual, *to, y);
-    }
-}
-
-/// a · b in 32 running sums, so that it compiles to whatever vectors the caller's target features allow.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 32;
-    let mut sums = [0.0f32; LANES];
-    let (a_lines, a_rest) = a.as_chunks::<LANES>();
-    let (b_lines, b_rest) = b.as_chunks::<LANES>();
-    for (a, b) in a_lines.iter().zip(b_lines) {
-        for lane in 0..LANES {
-            sums[lane] = a[lane].mul_add(b[lane], sums[lane]);
-        }
-    }
-    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 /// Random layers for the tests of both kernels.
