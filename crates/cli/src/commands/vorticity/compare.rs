@@ -10,7 +10,6 @@ use resident_rollout::vorticity::{
     Codec, CodecMeta, DecodeOptions, Trajectory, read_operator, read_vector, relative_error,
 };
 use serde::Serialize;
-use std::fmt::Write;
 use std::path::PathBuf;
 
 /// Compare decoded fields with the ground truth
@@ -22,8 +21,8 @@ Examples:
   resident vorticity compare --traj traj.npz --z0 run_z0.npz --z run_Z.npz --step 100
 
 Without an operator or vectors the frames are encoded and decoded again, which is the codec's own error. The errors are \
-|decoded − truth| / |truth|: of the low modes alone, of them with the anchors, of both with the synthesised residual: legacy \
-leaves the anchors out. Random phases raise the error of a single field; they are there for its energy. In f64 on the CPU.")]
+|decoded − truth| / |truth|, without and with the synthesised residual; legacy leaves the anchors out. The residual's random \
+phases raise the error of a single field; they are there for its energy. In f64 on the CPU.")]
 pub(crate) struct Args {
     /// The ground truth: a file with 'traj', shape [frames, N, N]
     #[arg(long, value_name = "FILE")]
@@ -75,9 +74,9 @@ struct Figures {
 struct Row {
     step: usize,
     /// The low modes alone.
-    low_pass: f64,
+    legacy_without_residual: f64,
     /// The low modes and the anchors.
-    low_pass_with_anchors: f64,
+    corrected_without_residual: f64,
     /// The field as the earlier program decoded it: low modes and residual.
     legacy: f64,
     /// The field as it is right: low modes, anchors and residual.
@@ -145,8 +144,8 @@ fn row(codec: &Codec, z: &[f64], step: usize, seed: u64, truth: &[f64]) -> Resul
     let kept: Vec<f64> = corrected.low_pass.iter().zip(&corrected.anchors).map(|(a, b)| a + b).collect();
     Ok(Row {
         step,
-        low_pass: relative_error(&corrected.low_pass, truth),
-        low_pass_with_anchors: relative_error(&kept, truth),
+        legacy_without_residual: relative_error(&corrected.low_pass, truth),
+        corrected_without_residual: relative_error(&kept, truth),
         legacy: relative_error(&legacy.omega, truth),
         corrected: relative_error(&corrected.omega, truth),
     })
@@ -190,24 +189,28 @@ impl Args {
     }
 
     fn table(&self, rows: &[Row]) -> String {
-        let mut table = match self.legacy {
-            true => format!("{:>8} {:>9} {:>9}\n", "step", "low modes", "legacy"),
-            false => {
-                format!(
-                    "{:>8} {:>9} {:>9} {:>9} {:>9}\n",
-                    "step", "low modes", "+ anchors", "legacy", "corrected"
-                )
-            }
+        let width = if self.legacy { 10 } else { 20 };
+        let names = if self.legacy {
+            format!("{:>10}", "legacy")
+        } else {
+            format!("{:>10}{:>10}", "legacy", "corrected")
         };
-        for Row { step, low_pass, low_pass_with_anchors, legacy, corrected } in rows {
-            // Writing to a string cannot fail.
-            let _ = match self.legacy {
-                true => writeln!(table, "{step:>8} {low_pass:>9.4} {legacy:>9.4}"),
-                false => writeln!(
-                    table,
-                    "{step:>8} {low_pass:>9.4} {low_pass_with_anchors:>9.4} {legacy:>9.4} {corrected:>9.4}"
-                ),
+        let mut table = format!(
+            "{:8}  {:>width$}  {:>width$}\n",
+            "",
+            "no residual",
+            "with residual",
+            width = width.max(13)
+        );
+        let names = format!("{names:>13}");
+        table += &format!("{:>8}  {names}  {names}\n", "step");
+        for row in rows {
+            let pair = |legacy: f64, corrected: f64| match self.legacy {
+                true => format!("{legacy:>13.4}"),
+                false => format!("{legacy:>10.4}{corrected:>10.4}"),
             };
+            let without = pair(row.legacy_without_residual, row.corrected_without_residual);
+            table += &format!("{:>8}  {without}  {}\n", row.step, pair(row.legacy, row.corrected));
         }
         table
     }

@@ -5,10 +5,13 @@ use crate::exit::{self, Usage};
 use crate::{interrupt, output};
 use anyhow::Result;
 use resident_rollout::npz::{Compression, NpzWriter};
-use resident_rollout::vorticity::{Flow, FlowConfig, Precision, Simulation, initial_field, write_png};
+use resident_rollout::vorticity::{Flow, FlowConfig, Place, Precision, Simulation, initial_field, write_png};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+/// Time steps after which Ctrl-C is looked for.
+const STEPS_BETWEEN_LOOKS: u64 = 16;
 
 /// Simulate the flow and write its trajectory
 #[derive(clap::Args)]
@@ -82,56 +85,22 @@ struct Figures<'a> {
     pictures: Vec<PathBuf>,
 }
 
+/// What a simulation left, beside its file.
+struct Flown {
+    last: Vec<f64>,
+    pictures: Vec<PathBuf>,
+    seconds: f64,
+}
+
 pub(crate) fn run(args: &Args) -> Result<u8> {
-    output::check_folder(&args.out)?;
-    args.report.check()?;
-    let config = FlowConfig { n: args.n, dt: args.dt, nu0: args.nu0, cs: args.cs };
-    config.check().map_err(|error| Usage(error.to_string()))?;
-    if !args.steps.is_multiple_of(args.every) {
-        return Err(
-            Usage(format!("--every is {}, expected a divisor of {} steps", args.every, args.steps)).into()
-        );
-    }
+    let config = args.config()?;
     let run = args.place.begin()?;
     interrupt::watch();
     let first = initial_field(args.n, args.seed);
-    let mut simulation = Simulation::new(&run.place, config, first.clone())?;
-    let f64 = run.place.precision == Precision::F64;
-    let mut file = args.begin(f64)?;
-    let bar = progress("simulating", "steps", args.steps)?;
-    let mut pictures = Vec::new();
-    let mut last = first.clone();
-    let start = Instant::now();
-    for step in (0..=args.steps).step_by(usize::try_from(args.every)?) {
-        if step > 0 {
-            simulation.advance(args.every)?;
-            last = simulation.field()?;
-        }
-        if interrupt::is_set() {
-            bar.abandon();
-            output::notice(&format!(
-                "resident: interrupted at step {step}; {} is not written",
-                args.out.display()
-            ));
-            return Ok(exit::INTERRUPTED);
-        }
-        append(&mut file, &last, f64)?;
-        if args.png_every.is_some_and(|every| step.is_multiple_of(every)) {
-            let stem = args.out.file_stem().unwrap_or_default().to_string_lossy();
-            let path = args.out.with_file_name(format!("{stem}_{step:06}.png"));
-            write_png(&path, &last, args.n)?;
-            pictures.push(path);
-        }
-        bar.set_position(step);
-    }
-    let simulate_seconds = start.elapsed().as_secs_f64();
-    bar.finish_and_clear();
-    file.finish()?;
-    if args.png_every.is_none() && !args.no_png {
-        pictures.push(picture_of(&args.out));
-        write_png(&picture_of(&args.out), &last, args.n)?;
-    }
-
+    let Some(Flown { last, pictures, seconds }) = args.fly(&run.place, config, &first)? else {
+        output::notice(&format!("resident: interrupted; {} is not written", args.out.display()));
+        return Ok(exit::INTERRUPTED);
+    };
     let flow = Flow::new(config)?;
     let (begin, end) = (flow.energy_and_enstrophy(&first), flow.energy_and_enstrophy(&last));
     let figures = Figures {
@@ -146,8 +115,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         dtype: run.place.precision.to_string(),
         energy: [begin.0, end.0],
         enstrophy: [begin.1, end.1],
-        simulate_seconds,
-        steps_per_second: args.steps as f64 / simulate_seconds,
+        simulate_seconds: seconds,
+        steps_per_second: args.steps as f64 / seconds,
         out: &args.out,
         pictures,
     };
@@ -166,6 +135,59 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 }
 
 impl Args {
+    /// The flow, after everything that can be refused was looked at.
+    fn config(&self) -> Result<FlowConfig> {
+        output::check_folder(&self.out)?;
+        self.report.check()?;
+        let Self { n, dt, nu0, cs, steps, every, .. } = *self;
+        let config = FlowConfig { n, dt, nu0, cs };
+        config.check().map_err(|error| Usage(error.to_string()))?;
+        if !steps.is_multiple_of(every) {
+            return Err(Usage(format!("--every is {every}, expected a divisor of {steps} steps")).into());
+        }
+        Ok(config)
+    }
+
+    /// Lets the flow go and writes its frames and pictures; None after Ctrl-C, which leaves no file.
+    fn fly(&self, place: &Place, config: FlowConfig, first: &[f64]) -> Result<Option<Flown>> {
+        let f64 = place.precision == Precision::F64;
+        let mut simulation = Simulation::new(place, config, first.to_vec())?;
+        let mut file = self.begin(f64)?;
+        let bar = progress("simulating", "steps", self.steps)?;
+        let (mut last, mut pictures) = (first.to_vec(), Vec::new());
+        let mut done = 0;
+        let start = Instant::now();
+        for step in (0..=self.steps).step_by(usize::try_from(self.every)?) {
+            while done < step {
+                if interrupt::is_set() {
+                    bar.abandon();
+                    return Ok(None);
+                }
+                let piece = STEPS_BETWEEN_LOOKS.min(step - done);
+                simulation.advance(piece)?;
+                done += piece;
+                bar.set_position(done);
+            }
+            if step > 0 {
+                last = simulation.field()?;
+            }
+            append(&mut file, &last, f64)?;
+            if self.png_every.is_some_and(|every| step.is_multiple_of(every)) {
+                let stem = self.out.file_stem().unwrap_or_default().to_string_lossy();
+                pictures.push(self.out.with_file_name(format!("{stem}_{step:06}.png")));
+                write_png(&pictures[pictures.len() - 1], &last, self.n)?;
+            }
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        bar.finish_and_clear();
+        file.finish()?;
+        if self.png_every.is_none() && !self.no_png {
+            pictures.push(picture_of(&self.out));
+            write_png(&pictures[0], &last, self.n)?;
+        }
+        Ok(Some(Flown { last, pictures, seconds }))
+    }
+
     /// The file with all but its frames.
     fn begin(&self, f64: bool) -> Result<NpzWriter> {
         let compression = if self.compressed { Compression::Deflated } else { Compression::Stored };
