@@ -284,11 +284,11 @@ impl Trajectory {
     }
 }
 
-/// A vector out of a file: `z` of shape (D), or a row of `z` (B, D) or of `Z` (frames, D). Without a `row` a batch gives its
-/// first and a sequence that of the step.
+/// A vector out of a file: `z` of shape (D), or a row of `z` (rows, D) or of `Z` (frames, D). Without a `row` it is that of the
+/// step, in a rollout's snapshots by their `steps`; a batch, which has no steps, gives its first.
 ///
 /// # Errors
-/// A broken file, neither key, another D, no such row.
+/// A broken file, neither key, another D, no such row or step.
 pub fn read_vector(
     path: &Path,
     row: Option<usize>,
@@ -307,7 +307,19 @@ pub fn read_vector(
         let expected = format!("({dimension},) or (rows, {dimension}), which the codec needs");
         return Err(file.mismatch(key, format!("of shape {shape:?}"), expected).into());
     }
-    let row = row.unwrap_or(if key == "Z" { step } else { 0 });
+    let row = match row {
+        Some(row) => row,
+        None if key == "Z" => step,
+        None if shape.len() == 2 && file.has("steps") => {
+            let steps = file.read::<u64>("steps")?.values;
+            let place = steps.iter().position(|other| *other == step as u64);
+            let end = |step: Option<&u64>| step.copied().unwrap_or(0);
+            let found =
+                || format!("of {} steps from {} to {}", steps.len(), end(steps.first()), end(steps.last()));
+            place.ok_or_else(|| file.mismatch("steps", found(), format!("the step {step} among them")))?
+        }
+        None => 0,
+    };
     if row >= rows {
         let expected = format!("more than the row {row} asked for");
         return Err(file.mismatch(key, format!("of {rows} rows"), expected).into());

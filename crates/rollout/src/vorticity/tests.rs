@@ -329,6 +329,33 @@ fn sequences_operators_and_atoms_come_back_and_wrong_shapes_are_refused() {
 }
 
 #[test]
+fn a_vector_is_found_by_its_step() {
+    let folder = scratch();
+    let path = folder.path("file.npz");
+    let write = |name: &str, shape: &[usize], steps: bool| {
+        let mut file = NpzWriter::create(&path, Compression::Stored).unwrap();
+        let values: Vec<f64> = (0..shape.iter().product()).map(|at: usize| at as f64).collect();
+        file.array(name, shape, &values).unwrap();
+        if steps {
+            file.array("steps", &[3], &[0i64, 500, 1000]).unwrap();
+        }
+        file.finish().unwrap();
+    };
+    let read = |row, step| read_vector(&path, row, step, 2);
+    write("z", &[2], false);
+    assert_eq!(read(None, 7).unwrap(), [0.0, 1.0]);
+    write("Z", &[3, 2], false);
+    assert_eq!(read(None, 2).unwrap(), [4.0, 5.0]);
+    assert!(message(read(None, 3)).contains("of 3 rows, expected more than the row 3"));
+    write("z", &[3, 2], false);
+    assert_eq!((read(None, 2).unwrap(), read(Some(1), 2).unwrap()), (vec![0.0, 1.0], vec![2.0, 3.0]));
+    write("z", &[3, 2], true);
+    assert_eq!((read(None, 500).unwrap(), read(Some(2), 0).unwrap()), (vec![2.0, 3.0], vec![4.0, 5.0]));
+    assert!(message(read(None, 501)).contains("of 3 steps from 0 to 1000, expected the step 501 among them"));
+    assert!(message(read_vector(&path, None, 0, 3)).contains("expected (3,) or (rows, 3)"));
+}
+
+#[test]
 fn a_picture_shows_signs_scale_and_the_y_axis_upwards() {
     let folder = scratch();
     let path = folder.path("field.png");

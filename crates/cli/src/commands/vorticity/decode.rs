@@ -19,7 +19,7 @@ Examples:
   resident vorticity decode --z run_Z.npz --z0 run_z0.npz --step 100 --out field.npz
   resident vorticity decode --z rolled.npz --z0 run_z0.npz --step 100000 --out field.npz --legacy
 
---z is a file with 'z' [D] or [B, D], or with 'Z' [frames, D]. The random phases of step t have the seed of the state's file \
+--z is a file with 'z' [D] or [B, D], a rollout's snapshots, or a file with 'Z' [frames, D]. The random phases of step t have the seed of the state's file \
 plus t. The file written holds 'omega', 'omega_lp' and 'mask', each [N, N]; a picture stands beside it.")]
 pub(crate) struct Args {
     /// The file with the vector
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// The step that the vector is of; of a sequence it picks the row
     #[arg(long, default_value_t = 0, value_name = "T")]
     step: u64,
-    /// The row of a batch or a sequence [default: the step in 'Z', 0 in 'z']
+    /// The row of a batch or a sequence [default: that of the step; 0 of a batch]
     #[arg(long, value_name = "ROW")]
     row: Option<usize>,
     /// Seed of the random phases at step 0 [default: that of the state's file]
