@@ -109,6 +109,17 @@ fn what_cannot_be_written_is_refused_by_name() {
     let error =
         OpenModel::open(folder.path()).expect("model").export(Quantisation::Q8_0).err().expect("refused");
     assert!(error.to_string().contains("RoPE scaling") && error.to_string().contains("llama"), "{error}");
+    config["rope_scaling"] = serde_json::Value::Null;
+    std::fs::write(&path, config.to_string()).expect("the configuration");
+    let path = folder.path().join("tokenizer.json");
+    let pieces = r#"{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0.0],["a",-1.0]]}"#;
+    let decoder = r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true}"#;
+    std::fs::remove_file(&path).expect("read-only as its original");
+    std::fs::write(&path, format!(r#"{{"model":{pieces},"pre_tokenizer":{decoder},"decoder":{decoder}}}"#))
+        .expect("a tokenizer");
+    let error =
+        OpenModel::open(folder.path()).expect("model").export(Quantisation::Q8_0).err().expect("refused");
+    assert!(error.to_string().contains("Unigram"), "{error}");
     let synthetic = OpenModel::synthetic("synth:qwen3-0.6b:q4_k_m".parse().expect("a name"));
     let error = synthetic.export(Quantisation::Q8_0).err().expect("refused");
     assert!(error.to_string().contains("random weights"), "{error}");

@@ -46,6 +46,9 @@ impl Tokenizer {
             }
             false => Value::Null,
         };
+        if let Some(kind) = json["model"]["type"].as_str().filter(|kind| *kind != "BPE") {
+            return Err(origin.unsupported("model.type", kind, "BPE in GGUF's form"));
+        }
         let is_byte_level = ["decoder", "pre_tokenizer"]
             .iter()
             .any(|part| steps(&json[*part]).iter().any(|step| step["type"] == "ByteLevel"));
@@ -196,7 +199,7 @@ fn byte_level_entries(origin: &Origin, json: &Value) -> Result<Vec<Entry>, Token
 
 /// Pieces of a `tokenizer.model` as they are.
 fn model_entries(path: &Path) -> Result<Vec<Entry>, TokenizerError> {
-    let pieces = sentencepiece::pieces(path)?;
+    let pieces = sentencepiece::byte_pair_pieces(path)?;
     Ok(pieces
         .into_iter()
         .map(|piece| Entry { text: piece.text, score: piece.score, kind: piece.kind })

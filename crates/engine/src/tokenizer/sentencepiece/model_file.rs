@@ -42,9 +42,16 @@ pub(in super::super) fn load(path: &Path, config: &TokenizerConfig) -> Result<To
     Ok(Tokenizer { encoder: Encoder::SentencePiece(Box::new(encoder)), vocabulary, frame, named })
 }
 
-/// The pieces of a `tokenizer.model` as they stand there.
-pub(in super::super) fn pieces(path: &Path) -> Result<Vec<Piece>, TokenizerError> {
-    Ok(ModelFile::parse(&Origin::file(path), &read_bytes(path)?)?.pieces)
+/// The pieces of a byte-pair `tokenizer.model` as they stand there.
+pub(in super::super) fn byte_pair_pieces(path: &Path) -> Result<Vec<Piece>, TokenizerError> {
+    let origin = Origin::file(path);
+    let model = ModelFile::parse(&origin, &read_bytes(path)?)?;
+    match model.algorithm(&origin)? {
+        Algorithm::BytePair => Ok(model.pieces),
+        Algorithm::Unigram => {
+            Err(origin.unsupported("trainer_spec.model_type", "UNIGRAM", "BPE in GGUF's form"))
+        }
+    }
 }
 
 /// The fields that are read, with the defaults of the proto file.
