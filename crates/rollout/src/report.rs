@@ -61,10 +61,12 @@ impl Rollout {
         }
     }
 
-    /// Readbacks of the loop, of `z` as the ledger counted its bytes.
+    /// Readbacks of the loop; of `z` as the ledger counted its bytes, and on the CPU device, where nothing crosses a bus, as often as
+    /// it was handed out.
     fn readbacks(&self, outcome: &Outcome, hot: &resident_ledger::Counters) -> BTreeMap<String, u64> {
         let bytes = hot.readback_bytes.get("z").copied().unwrap_or(0);
         let z = (bytes / self.state_bytes).saturating_sub(outcome.final_state.is_some().into());
+        let z = z.max(outcome.states_read);
         let counts = [
             ("z", z),
             ("hash", outcome.hashes.len() as u64),

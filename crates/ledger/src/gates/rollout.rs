@@ -1,5 +1,6 @@
 //! The gates of a rollout. Like those of a model run they are computed from counters and figures, never from stored verdicts;
-//! shares, speed-ups and readbacks that a report claims are computed anew from what they are made of.
+//! shares, speed-ups and readbacks that a report states are computed anew from what they are made of, and where the two differ
+//! the worse one counts.
 
 use super::{Figure, GateResult, Verdict, backend_identity, count, finite_output, result, skip};
 use crate::text::counted;
@@ -76,7 +77,8 @@ fn identity(report: &Report) -> GateResult {
 /// A goes up once, whole, before the seal.
 fn operator_upload(report: &Report, rollout: &RolloutReport, AtMost { at_most }: AtMost) -> GateResult {
     let bytes = |counters: &crate::Counters| counters.upload_bytes.get(OPERATOR).copied().unwrap_or(0);
-    let (before, during) = (bytes(&report.counters.before_seal), bytes(report.hot_loop()));
+    let stated = (rollout.a_uploaded_bytes_per_step * rollout.steps as f64).ceil() as u64;
+    let (before, during) = (bytes(&report.counters.before_seal), bytes(report.hot_loop()).max(stated));
     let detail = format!(
         "A of {} went up with {} before the run and {} in it",
         counted(rollout.a_bytes, "byte"),
@@ -112,8 +114,9 @@ fn state_readback(report: &Report, rollout: &RolloutReport, AtMost { at_most }: 
     let of_the_end = if rollout.reads_final_state { rollout.state_bytes } else { 0 };
     let in_the_loop = bytes.saturating_sub(of_the_end);
     let declared = declared_reads(rollout);
-    let reads = in_the_loop.div_ceil(rollout.state_bytes.max(1));
-    let exact = bytes >= of_the_end && in_the_loop == reads * rollout.state_bytes;
+    let counted_reads = in_the_loop.div_ceil(rollout.state_bytes.max(1));
+    let exact = bytes >= of_the_end && in_the_loop == counted_reads * rollout.state_bytes;
+    let reads = counted_reads.max(rollout.cpu_readbacks.get(STATE).copied().unwrap_or(0));
     let passed = exact && reads >= declared && reads - declared <= at_most;
     let detail = format!(
         "{} of z in {}, {declared} by stride{}",
@@ -135,7 +138,8 @@ fn synchronisation(report: &Report, rollout: &RolloutReport, limits: Synchronisa
     // A declared wake waits for its batch, and a declared read once more.
     let wakes = rollout.steps.checked_div(stride(rollout, "progress")).unwrap_or(0);
     let declared = 2 * declared_reads(rollout) + wakes;
-    let waits = report.hot_loop().host_waits;
+    let stated = (rollout.fences_per_step * rollout.steps as f64).round() as u64;
+    let waits = report.hot_loop().host_waits.max(stated);
     let share = waits.saturating_sub(declared) as f64 / rollout.steps as f64;
     let verdict = match share {
         _ if share < pass_below => Verdict::Pass,
@@ -187,7 +191,7 @@ fn speed_up(report: &Report, rollout: &RolloutReport, limits: SpeedUp) -> GateRe
     if !same || baseline.steps_per_second <= 0.0 {
         return skip(name, "the baseline is of another operator");
     }
-    let ratio = rate(rollout) / baseline.steps_per_second;
+    let ratio = (rate(rollout) / baseline.steps_per_second).min(rollout.speed_up.unwrap_or(f64::INFINITY));
     let verdict = match ratio {
         _ if ratio >= limits.pass_from => Verdict::Pass,
         _ if ratio >= limits.fail_below => Verdict::Warn,
@@ -212,7 +216,7 @@ fn gpu_share(rollout: &RolloutReport, limits: GpuShare) -> GateResult {
         let detail = format!("{:.3} s are too short to judge, {min_seconds} s are enough", rollout.seconds);
         return skip(name, &detail);
     }
-    let share = gpu_time / rollout.seconds;
+    let share = (gpu_time / rollout.seconds).min(rollout.gpu_utilization_estimate.unwrap_or(f64::INFINITY));
     let verdict = match share {
         _ if share > pass_above => Verdict::Pass,
         _ if share >= fail_below => Verdict::Warn,
@@ -229,7 +233,8 @@ fn operator_share(rollout: &RolloutReport, limits: OperatorShare) -> GateResult 
         return skip(name, &format!("{:.3} s are too short to judge", rollout.seconds));
     }
     let own = rollout.kernel_times_ms.iter().filter(|(kernel, _)| kernel.starts_with(OPERATOR_KERNEL));
-    let share = own.map(|(_, time)| time).sum::<f64>() / all;
+    let share =
+        (own.map(|(_, time)| time).sum::<f64>() / all).min(rollout.operator_share.unwrap_or(f64::INFINITY));
     let verdict = if share >= limits.pass_from { Verdict::Pass } else { Verdict::Fail };
     let detail = format!("products with A take {:.0} % of the kernels' time", share * 100.0);
     graded(name, verdict, share, limits.pass_from, detail)

@@ -223,6 +223,24 @@ fn divergence_and_what_is_not_finite_fail() {
 }
 
 #[test]
+fn a_figure_that_is_worse_than_its_parts_counts() {
+    type Fault = fn(&mut RolloutReport);
+    let faults: [(&str, Fault); 6] = [
+        ("operator_upload", |r| r.a_uploaded_bytes_per_step = 4.0),
+        ("state_readback", |r| {
+            r.cpu_readbacks.insert("z".into(), 300_000);
+        }),
+        ("synchronisation", |r| r.fences_per_step = 2.0),
+        ("speed_up", |r| r.speed_up = Some(1.1)),
+        ("gpu_share", |r| r.gpu_utilization_estimate = Some(0.1)),
+        ("operator_share", |r| r.operator_share = Some(0.2)),
+    ];
+    for (name, fault) in faults {
+        fails(name, "", |report| fault(rollout(report)));
+    }
+}
+
+#[test]
 fn a_hash_that_a_rerun_does_not_find_fails() {
     fails("hash", "differs at step 1000: aa in this run, ab in one before it", |report| {
         rollout(report).hash.as_mut().expect("hashes").rerun_of_first = Some("ab".into());
