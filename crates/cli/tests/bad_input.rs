@@ -196,7 +196,7 @@ fn weight_types_that_are_not_read() {
     let iq2_xs = 17;
     refused_bytes(
         &tiny_llama().raw_tensor(b"extra", &[256, 8], iq2_xs, 0).finish(),
-        &["tensor \"extra\" = iq2_xs is not supported", "have F32", "requantise the model"],
+        &["tensor \"extra\" = iq2_xs is not supported", "have f32", "requantise the model"],
     );
     let Some(folder) = stories() else { return };
     let weights = folder.path().join("model.safetensors");
