@@ -4,8 +4,8 @@ use super::ChatError;
 use super::tojson::tojson;
 use jiff::civil::DateTime;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::ValueKind;
-use minijinja::{Environment, Error, ErrorKind, Value};
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -19,6 +19,10 @@ const FUEL: u64 = 20_000_000;
 const MAX_OUTPUT_BYTES: usize = 64 << 20;
 /// Nested calls and blocks of one rendering.
 const RECURSION_LIMIT: usize = 200;
+/// Digits of a width in formats.
+const MAX_WIDTH_DIGITS: usize = 3;
+/// Spaces of the filter `indent`.
+const MAX_INDENT: usize = 1000;
 const NAME: &str = "chat template";
 
 /// A compiled template. Immutable, and shared between threads by reference.
@@ -51,6 +55,86 @@ struct Raised(String);
 
 fn raise_exception(message: String) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Raised(message)))
+}
+
+/// Jinja2's filter, with a bound: minijinja's takes any width.
+fn indent(
+    text: &str,
+    width: Option<Value>,
+    first: Option<bool>,
+    blank: Option<bool>,
+    args: Kwargs,
+) -> Result<String, Error> {
+    let width = match width {
+        Some(width) => Some(width),
+        None => args.get::<Option<Value>>("width")?,
+    };
+    let first = first.or(args.get("first")?).unwrap_or(false);
+    let blank = blank.or(args.get("blank")?).unwrap_or(false);
+    args.assert_all_used()?;
+    let indentation = match width {
+        None => "    ".to_owned(),
+        Some(width) => match (width.as_str(), usize::try_from(width.clone())) {
+            (Some(text), _) => text.to_owned(),
+            (None, Ok(spaces)) if spaces <= MAX_INDENT => " ".repeat(spaces),
+            _ => {
+                let problem =
+                    format!("indent: found {width}, expected a string or a number up to {MAX_INDENT}");
+                return Err(Error::new(ErrorKind::InvalidOperation, problem));
+            }
+        },
+    };
+    let mut indented = String::with_capacity(text.len());
+    for (index, line) in text.lines().enumerate() {
+        let indents = if index == 0 { first } else { blank || !line.is_empty() };
+        indented.push_str(if index == 0 { "" } else { "\n" });
+        indented.push_str(if indents { &indentation } else { "" });
+        indented.push_str(line);
+    }
+    // Python's splitlines, unlike this lines(), sees an empty line behind a final line break.
+    if text.ends_with('\n') {
+        indented.push('\n');
+        indented.push_str(if blank { &indentation } else { "" });
+    }
+    Ok(indented)
+}
+
+/// Python's methods of texts, lists and mappings.
+fn python_method(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
+    if let (Some(format), "format") = (value.as_str(), name) {
+        check_format(format)?;
+    }
+    unknown_method_callback(state, value, name, arguments)
+}
+
+/// Python's `%`, as Jinja2's filter has it.
+fn format(state: &mut State, text: &Value, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let format = text.as_str().unwrap_or_default();
+    let digits = format.split(|c: char| !c.is_ascii_digit()).map(str::len).max();
+    if format.contains('*') || digits.unwrap_or_default() > MAX_WIDTH_DIGITS {
+        return Err(too_wide(format));
+    }
+    minijinja::filters::format(state, text, arguments)
+}
+
+fn too_wide(format: &str) -> Error {
+    let problem = format!("{format:?} has a width of more than 999, or one of its arguments");
+    Error::new(ErrorKind::InvalidOperation, problem)
+}
+
+/// Refuses widths that make a small template write gigabytes: `'{:>999999999}'.format(x)`.
+fn check_format(format: &str) -> Result<(), Error> {
+    let (mut is_field, mut digits) = (false, 0);
+    // Doubled braces stand for themselves.
+    for character in format.replace("{{", "").chars() {
+        let nests = is_field && character == '{';
+        is_field = character == '{' || is_field && character != '}';
+        digits = if character.is_ascii_digit() { digits + 1 } else { 0 };
+        if nests || is_field && digits > MAX_WIDTH_DIGITS {
+            return Err(too_wide(format));
+        }
+    }
+    Ok(())
 }
 
 /// As in Python, where None is not iterable and the undefined is: minijinja has it the other way round.
@@ -87,10 +171,12 @@ impl ChatTemplate {
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| explain(&error))?);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_unknown_method_callback(unknown_method_callback);
+        environment.set_unknown_method_callback(python_method);
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(RECURSION_LIMIT);
         environment.add_filter("tojson", tojson);
+        environment.add_filter("indent", indent);
+        environment.add_filter("format", format);
         environment.add_test("iterable", is_iterable);
         environment.add_test("sequence", is_sequence);
         environment.add_test("divisibleby", is_divisible);
@@ -176,23 +262,24 @@ fn without_generation_marks(source: &str) -> String {
     while let Some(start) = rest.find("{%") {
         let (before, tag) = rest.split_at(start);
         text.push_str(before);
-        let Some(end) = tag.find("%}") else {
+        let Some(end) = tag[2..].find("%}") else {
             rest = tag;
             break;
         };
-        let inner = &tag[2..end];
+        let (inner, after) = (&tag[2..2 + end], &tag[2 + end + 2..]);
         let name = inner.trim_matches(['-', '+']).trim();
-        match name {
-            "generation" => text.push_str(&format!("{{%{}%}}", inner.replacen(name, "with", 1))),
-            "endgeneration" => text.push_str(&format!("{{%{}%}}", inner.replacen(name, "endwith", 1))),
+        let block = match name {
+            "generation" => "with",
+            "endgeneration" => "endwith",
             _ => {
                 // A tag may hold `%}` within a string, so go on right behind its beginning.
                 text.push_str("{%");
                 rest = &tag[2..];
                 continue;
             }
-        }
-        rest = &tag[end + 2..];
+        };
+        text.push_str(&format!("{{%{}%}}", inner.replacen(name, block, 1)));
+        rest = after;
     }
     text + rest
 }
@@ -245,6 +332,38 @@ mod tests {
         assert_eq!(render(tests).unwrap(), "FalseTrueTrueTrueTrue");
         assert!(error("{{ 6 is divisibleby 0 }}").contains("divisibleby"));
         assert_eq!(render("{{ tools is none }}{{ documents is none }}").unwrap(), "TrueTrue");
+    }
+
+    /// The expected texts are Jinja2's.
+    #[test]
+    fn indentation_is_jinjas() {
+        for (arguments, text) in [
+            ("", "a\n    b\n\n    c\n"),
+            ("(2, true)", "  a\n  b\n\n  c\n"),
+            ("(2, blank=true)", "a\n  b\n  \n  c\n  "),
+            ("(width='> ', first=true)", "> a\n> b\n\n> c\n"),
+        ] {
+            assert_eq!(
+                render(&format!("{{{{ 'a\\nb\\n\\nc\\n'|indent{arguments} }}}}")).unwrap(),
+                text,
+                "{arguments}"
+            );
+        }
+        assert!(error("{{ 'a'|indent(1001) }}").contains("up to 1000"));
+    }
+
+    #[test]
+    fn formats_are_bounded() {
+        assert_eq!(render("{{ '{:>5}{{ {}'.format('a', 2024) }}").unwrap(), "    a{ 2024");
+        assert_eq!(render("{{ '%03d %s'|format(7, 'a') }}").unwrap(), "007 a");
+        for source in [
+            "'{:>99999}'.format('a')",
+            "'{:{}}'.format('a', 10)",
+            "'%99999d'|format(1)",
+            "'%*d'|format(9, 1)",
+        ] {
+            error(&format!("{{{{ {source} }}}}"));
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub enum TokenizerError {
 }
 
 /// Where values come from: names the file in every error about it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Origin {
     name: String,
     remedy: &'static str,

@@ -8,16 +8,16 @@ use serde::Deserialize;
 
 use super::error::{Origin, TokenizerError};
 use super::json::JsonObject;
-use super::{Tokenizer, hugging_face, read_text, sentencepiece};
+use super::{Tokenizer, hugging_face, read_bytes, sentencepiece, text};
 
 /// Loads the tokenizer of a folder.
 pub(super) fn load(folder: &Path) -> Result<Tokenizer, TokenizerError> {
     let config = TokenizerConfig::load(&folder.join("tokenizer_config.json"))?;
     let [json, model] = ["tokenizer.json", "tokenizer.model"].map(|name| folder.join(name));
     let mut tokenizer = if json.exists() {
-        hugging_face::load(&json)?
+        hugging_face::parse(&Origin::file(&json), &read_bytes(&json)?)?
     } else if model.exists() {
-        sentencepiece::load(&model, &config)?
+        sentencepiece::parse(&Origin::file(&model), &read_bytes(&model)?, &config)?
     } else {
         return Err(TokenizerError::NoTokenizer { path: folder.into() });
     };
@@ -25,24 +25,34 @@ pub(super) fn load(folder: &Path) -> Result<Tokenizer, TokenizerError> {
     Ok(tokenizer)
 }
 
-/// Loads a file by what it begins with: JSON or SentencePiece's own format.
+/// Loads a file by what it begins with, and what lies beside it.
 pub(super) fn load_file(file: &Path) -> Result<Tokenizer, TokenizerError> {
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let config = TokenizerConfig::load(&folder.join("tokenizer_config.json"))?;
     if !file.is_file() {
         let source = std::fs::metadata(file).err().unwrap_or(std::io::ErrorKind::InvalidInput.into());
         return Err(TokenizerError::Read { path: file.into(), source });
     }
-    let mut start = [0; 64];
-    let read = std::fs::File::open(file).and_then(|mut file| std::io::Read::read(&mut file, &mut start));
-    let length = read.map_err(|source| TokenizerError::Read { path: file.into(), source })?;
-    let is_json = start[..length].trim_ascii_start().starts_with(b"{");
-    let mut tokenizer = if is_json { hugging_face::load(file)? } else { sentencepiece::load(file, &config)? };
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let config = TokenizerConfig::load(&folder.join("tokenizer_config.json"))?;
+    parse(&Origin::file(file), &read_bytes(file)?, &config)
+}
+
+/// Reads a file's bytes as what they begin like: JSON or SentencePiece's own format.
+pub(super) fn parse(
+    origin: &Origin,
+    bytes: &[u8],
+    config: &TokenizerConfig,
+) -> Result<Tokenizer, TokenizerError> {
+    let mut tokenizer = if bytes.trim_ascii_start().starts_with(b"{") {
+        hugging_face::parse(origin, bytes)?
+    } else {
+        sentencepiece::parse(origin, bytes, config)?
+    };
     config.apply(&mut tokenizer)?;
     Ok(tokenizer)
 }
 
 /// The keys of `tokenizer_config.json` that change ids or text.
+#[derive(Default)]
 pub(super) struct TokenizerConfig {
     origin: Origin,
     add_bos_token: Option<bool>,
@@ -92,8 +102,8 @@ impl TokenizerConfig {
     /// Reads the file; without one every key is absent.
     fn load(path: &Path) -> Result<Self, TokenizerError> {
         let origin = Origin::file(path);
-        let text = if path.exists() { read_text(path, &origin)? } else { "{}".into() };
-        let file = JsonObject::parse(&origin, &text)?;
+        let bytes = if path.exists() { read_bytes(path)? } else { b"{}".into() };
+        let file = JsonObject::parse(&origin, text(&bytes, &origin)?)?;
         let flag = |key| file.get(key, "true or false");
         let name = |key| file.get(key, "a token");
         Ok(Self {

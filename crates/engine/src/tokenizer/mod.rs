@@ -26,6 +26,7 @@ use std::sync::Arc;
 pub use detokenizer::Detokenizer;
 use error::Origin;
 pub use error::TokenizerError;
+use folder::TokenizerConfig;
 pub use gguf::GgufVocabulary;
 use pipeline::Pipeline;
 use sentencepiece::SentencePiece;
@@ -80,6 +81,11 @@ impl Tokenizer {
     /// Loads a `tokenizer.json` or a `tokenizer.model`, whatever its name, with the `tokenizer_config.json` beside it.
     pub fn from_file(file: &Path) -> Result<Self, TokenizerError> {
         folder::load_file(file)
+    }
+
+    /// Reads the bytes of a `tokenizer.json` or a `tokenizer.model`; `name` stands for the file in messages.
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, TokenizerError> {
+        folder::parse(&Origin::file(Path::new(name)), bytes, &TokenizerConfig::default())
     }
 
     /// Builds the tokenizer that a GGUF file describes.
@@ -237,9 +243,12 @@ impl Frame {
     }
 }
 
+fn text<'b>(bytes: &'b [u8], origin: &Origin) -> Result<&'b str, TokenizerError> {
+    std::str::from_utf8(bytes).map_err(|error| origin.malformed("text", error, "UTF-8"))
+}
+
 fn read_text(path: &Path, origin: &Origin) -> Result<String, TokenizerError> {
-    let bytes = read_bytes(path)?;
-    String::from_utf8(bytes).map_err(|error| origin.malformed("text", error, "UTF-8"))
+    String::from_utf8(read_bytes(path)?).map_err(|error| origin.malformed("text", error, "UTF-8"))
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, TokenizerError> {

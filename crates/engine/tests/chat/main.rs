@@ -1,5 +1,7 @@
 //! Chat templates of real models against what transformers rendered.
 
+mod hostile;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

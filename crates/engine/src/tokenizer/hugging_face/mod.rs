@@ -13,7 +13,6 @@ mod models;
 mod post_processor;
 mod surroundings;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -22,24 +21,22 @@ use tokenizers::AddedToken;
 use super::error::{Origin, TokenizerError};
 use super::json::JsonObject;
 use super::vocabulary::Vocabulary;
-use super::{Encoder, NamedTokens, Tokenizer, read_text};
+use super::{Encoder, NamedTokens, Tokenizer, text};
 use decoder::DecodeRules;
 use models::ModelParts;
 pub(super) use models::word_piece;
 
-/// Loads `tokenizer.json`; which tokens are bos and eos stands elsewhere.
-pub(super) fn load(path: &Path) -> Result<Tokenizer, TokenizerError> {
-    let origin = Origin::file(path);
-    let text = read_text(path, &origin)?;
-    let file = JsonObject::parse(&origin, &text)?;
-    let mut around = surroundings::read(&origin, &file)?;
-    let model = ModelParts::read(&origin, &file)?;
-    let rules = DecodeRules::read(&origin, &file, &model)?;
-    around.missing_bytes = model.missing_bytes(&origin, rules.spelling)?;
-    let vocabulary = vocabulary(&origin, &model, &around.added_tokens, &rules)?;
-    let frame = post_processor::frame(&origin, &file, vocabulary.len())?;
+/// Reads a `tokenizer.json`; which tokens are bos and eos stands elsewhere.
+pub(super) fn parse(origin: &Origin, bytes: &[u8]) -> Result<Tokenizer, TokenizerError> {
+    let file = JsonObject::parse(origin, text(bytes, origin)?)?;
+    let mut around = surroundings::read(origin, &file)?;
+    let model = ModelParts::read(origin, &file)?;
+    let rules = DecodeRules::read(origin, &file, &model)?;
+    around.missing_bytes = model.missing_bytes(origin, rules.spelling)?;
+    let vocabulary = vocabulary(origin, &model, &around.added_tokens, &rules)?;
+    let frame = post_processor::frame(origin, &file, vocabulary.len())?;
     Ok(Tokenizer {
-        encoder: Encoder::Pipeline(Box::new(model.pipeline(&origin, around)?)),
+        encoder: Encoder::Pipeline(Box::new(model.pipeline(origin, around)?)),
         vocabulary: Arc::new(vocabulary),
         frame,
         named: NamedTokens::default(),

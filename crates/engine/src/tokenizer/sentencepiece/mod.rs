@@ -10,7 +10,7 @@ mod splitter;
 mod unigram;
 
 pub(super) use chars_map::CharsMap;
-pub(super) use model_file::{byte_pair_pieces, load};
+pub(super) use model_file::{byte_pair_pieces, parse};
 pub(super) use spaces::{SpacePrefix, Spaces};
 
 use merge::Merger;

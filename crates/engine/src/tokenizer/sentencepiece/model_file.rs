@@ -11,16 +11,18 @@ use crate::tokenizer::{Encoder, Frame, NamedTokens, Tokenizer, read_bytes};
 
 const KEY: &str = "pieces";
 
-/// Loads `tokenizer.model` with the added tokens of `tokenizer_config.json`.
-pub(in super::super) fn load(path: &Path, config: &TokenizerConfig) -> Result<Tokenizer, TokenizerError> {
-    let origin = Origin::file(path);
-    let bytes = read_bytes(path)?;
-    let mut model = ModelFile::parse(&origin, &bytes)?;
-    let algorithm = model.algorithm(&origin)?;
-    model.refuse_what_is_not_implemented(&origin)?;
+/// Reads a `tokenizer.model` with the added tokens of `tokenizer_config.json`.
+pub(in super::super) fn parse(
+    origin: &Origin,
+    bytes: &[u8],
+    config: &TokenizerConfig,
+) -> Result<Tokenizer, TokenizerError> {
+    let mut model = ModelFile::parse(origin, bytes)?;
+    let algorithm = model.algorithm(origin)?;
+    model.refuse_what_is_not_implemented(origin)?;
     let chars_map = match &model.chars_map[..] {
         [] => None,
-        bytes => Some(CharsMap::parse(&origin, "normalizer_spec.precompiled_charsmap", bytes)?),
+        bytes => Some(CharsMap::parse(origin, "normalizer_spec.precompiled_charsmap", bytes)?),
     };
     add_tokens(&mut model.pieces, config)?;
     let prefix = match (model.add_dummy_prefix, config.add_prefix_space, config.legacy) {
@@ -29,7 +31,7 @@ pub(in super::super) fn load(path: &Path, config: &TokenizerConfig) -> Result<To
         _ => SpacePrefix::EveryFragment,
     };
     let spaces = Spaces { prefix, remove_extra: model.remove_extra_whitespaces };
-    let encoder = SentencePiece::new(&origin, KEY, &model.pieces, (algorithm, chars_map), spaces)?;
+    let encoder = SentencePiece::new(origin, KEY, &model.pieces, (algorithm, chars_map), spaces)?;
     let id = |name: &str| encoder.token_id(name);
     let named = NamedTokens {
         bos: id(&model.bos_piece),
@@ -37,7 +39,7 @@ pub(in super::super) fn load(path: &Path, config: &TokenizerConfig) -> Result<To
         unk: id(&model.unk_piece),
         pad: id(&model.pad_piece),
     };
-    let vocabulary = Arc::new(vocabulary(&origin, &model.pieces, &spaces)?);
+    let vocabulary = Arc::new(vocabulary(origin, &model.pieces, &spaces)?);
     let frame = Frame { before: named.bos.into_iter().collect(), after: Vec::new() };
     Ok(Tokenizer { encoder: Encoder::SentencePiece(Box::new(encoder)), vocabulary, frame, named })
 }
