@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Outcome, data, resident};
+use common::{Outcome, Resident, data, resident};
 use resident_ledger::Report;
 use serde_json::Value;
 use std::fs;
@@ -12,13 +12,17 @@ use tempfile::TempDir;
 /// A chat on the CPU device with these lines as its input.
 fn chat(model: Option<&Path>, flags: &[&str], lines: &str) -> Outcome {
     let folder = TempDir::new().unwrap();
+    command(&folder, model, flags, lines).run()
+}
+
+fn command(folder: &TempDir, model: Option<&Path>, flags: &[&str], lines: &str) -> Resident {
     let input = folder.path().join("lines");
     fs::write(&input, lines).unwrap();
     let mut command = resident(["chat", "--device", "cpu"]).arguments(flags);
     if let Some(model) = model {
         command = command.argument("-m").argument(model);
     }
-    command.env("CHAT_INPUT", &input).through_shell("exec \"$0\" \"$@\" < \"$CHAT_INPUT\"").run()
+    command.env("CHAT_INPUT", &input).through_shell("exec \"$0\" \"$@\" < \"$CHAT_INPUT\"")
 }
 
 #[test]
@@ -122,4 +126,21 @@ fn wrong_flags_are_usage() {
         let outcome = chat(None, flags, "").expect(code);
         assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_stops_the_answer_and_not_the_program() {
+    use std::io::Read;
+    use std::time::Duration;
+    let folder = TempDir::new().unwrap();
+    let lines = "Once upon a time\n/stats\n";
+    let mut running = command(&folder, None, &["--temperature", "0"], lines).start();
+    let mut stdout = vec![0; 10];
+    running.stdout.as_mut().unwrap().read_exact(&mut stdout).expect("the answer begins");
+    running.interrupt();
+    running.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+    let outcome = running.end(Duration::from_secs(10), stdout).expect(0);
+    assert!(outcome.stderr.contains(" · stopped]"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("answers      1"), "{}", outcome.stderr);
 }
