@@ -38,7 +38,7 @@ impl fmt::Display for RealType {
     }
 }
 
-/// A square operator A, row-major, and states z that it acts on from the right: z[t+1] = z[t] · A. Rows of both are padded
+/// A square operator A, row-major, and states z that it acts on from the right: `z[t+1] = z[t] · A`. Rows of both are padded
 /// to whole quads of values; the padding holds zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operator {

@@ -1,4 +1,4 @@
-//! `state_defect_<type>`: how far the last step moved z: the largest and the mean |z[t+1] − z[t]|, and how many of the
+//! `state_defect_<type>`: how far the last step moved z: the largest and the mean `|z[t+1] − z[t]|`, and how many of the
 //! differences are not finite.
 
 #[cfg(test)]
@@ -62,7 +62,7 @@ pub fn dispatch(operator: Operator, rows: u32, bindings: Bindings) -> Dispatch {
 /// A result, in the order of its words.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Defect {
-    /// The largest finite |z[t+1] − z[t]|.
+    /// The largest finite `|z[t+1] − z[t]|`.
     pub max: f64,
     /// The finite ones' sum over the number of all.
     pub mean: f64,

@@ -1,4 +1,4 @@
-//! `resident rollout`: z[t+1] = z[t] · A on one device for as many steps as asked, with checks on the device at their strides, and
+//! `resident rollout`: `z[t+1] = z[t] · A` on one device for as many steps as asked, with checks on the device at their strides, and
 //! a report that its gates judge.
 
 mod watch;
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 use watch::Watch;
 
-/// Roll a linear operator: z[t+1] = z[t] · A
+/// Roll a linear operator: `z[t+1] = z[t] · A`
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +33,7 @@ The files are NumPy's: z [D] and A [D, D], with z a row vector on A's left; --ba
 k, 2k, 3k ...; 0 is never. Hash, stats and defect are computed on the device; snapshots and decodes read z. docs/rollout.md has
 the files, docs/profiling.md the figures and docs/report.md the gates of the report.")]
 pub(crate) struct Args {
-    /// The state to begin with: `z` [D]
+    /// The state to begin with: `z [D]`
     #[arg(long, value_name = "F.npz", required_unless_present = "batch_from")]
     z0: Option<PathBuf>,
     /// The operator: `A` [D, D], row-major
@@ -69,7 +69,7 @@ pub(crate) struct Args {
     /// Keep z every k steps
     #[arg(long, default_value_t = 0, value_name = "K", requires = "snapshot_out")]
     snapshot_every: u64,
-    /// The file of the kept states: `steps` [S], `z` [S, D] or [S, B, D]
+    /// The file of the kept states: `steps [S]`, `z [S, D]` or `[S, B, D]`
     #[arg(long, value_name = "F.npz", requires = "snapshot_every")]
     snapshot_out: Option<PathBuf>,
     /// Wake the host every k steps to say how far the run is
