@@ -7,6 +7,7 @@
 use crate::{Dispatch, HostMemory, Slice};
 use bytemuck::Pod;
 use resident_ledger::Ledger;
+use resident_tensor::DType;
 use resident_vulkan::{Buffer, Device, Memory, Options, PipelineSpec};
 use std::sync::{Arc, OnceLock};
 
@@ -266,6 +267,16 @@ impl Case {
         assert!(messages.is_empty(), "validation: {messages:#?}");
         memory
     }
+}
+
+/// The weight types that a test goes through: all, but at subgroups for which lavapipe runs a second and a third time some
+/// that stand for the others, since types differ only in how one invocation unpacks a chunk, and a variant takes seconds
+/// to compile there.
+pub(crate) fn weight_types() -> impl Iterator<Item = DType> + Clone {
+    let some = [DType::F32, DType::F16, DType::Q8_0, DType::Q4K, DType::Q6K];
+    let all = !matches!(subgroup_size(), Some(4 | 16));
+    let wanted = DType::all().filter(move |dtype| all || some.contains(dtype));
+    wanted.collect::<Vec<_>>().into_iter()
 }
 
 /// The device's subgroup size, where there is a device.

@@ -26,7 +26,7 @@ fn has_clusters() -> bool {
 }
 
 fn quantised() -> impl Iterator<Item = DType> {
-    DType::all().filter(|dtype| dtype.is_quantised())
+    crate::testing::weight_types().filter(|dtype| dtype.is_quantised())
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn sixteen_bit_activations_are_close_to_the_exact_product() {
 
 #[test]
 fn every_type_with_norm_and_epilogues() {
-    for (index, dtype) in DType::all().enumerate() {
+    for (index, dtype) in crate::testing::weight_types().enumerate() {
         let (cols, epilogue, norm_eps) = (whole_blocks(dtype, 1056), EPILOGUES[index % 3], Some(1e-6));
         check(
             staged,
@@ -190,7 +190,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(10))]
     #[test]
     fn any_shape(rows in 1u32..70, groups in 1u32..40, odd in 0u32..32, tokens in 1u32..4, dtype in 0usize..14) {
-        let dtype = DType::all().nth(dtype).unwrap();
+        let dtype = crate::testing::weight_types().cycle().nth(dtype).unwrap();
         let cols = whole_blocks(dtype, groups * 32 - odd);
         check(staged, LinearCase { dtype, rows, cols, tokens, ..LinearCase::default() });
     }
