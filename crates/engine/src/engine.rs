@@ -88,6 +88,7 @@ fn traits_of(info: &DeviceInfo) -> DeviceTraits {
         packed_dot_product: features.integer_dot_product_4x8_packed_signed_accelerated
             && features.subgroup_operations.clustered
             && features.subgroup_size >= 8,
+        subgroup_size: features.subgroup_size,
     }
 }
 

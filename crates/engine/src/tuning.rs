@@ -4,7 +4,7 @@
 use crate::EngineError;
 use resident_kernels::matvec::{Workgroup, tunable};
 use resident_kernels::random_fill::{self, RandomType};
-use resident_kernels::{BufferId, Dispatch, Slice};
+use resident_kernels::{Access, BufferId, Dispatch, Slice};
 use resident_ledger::{Ledger, write_atomically};
 use resident_plan::{BufferKind, PlanId, Program};
 use resident_runtime::{DeviceInfo, SessionBuilder, SessionOptions, Target};
@@ -32,8 +32,8 @@ const WEIGHTS: [&str; 2] = ["weight", "scales"];
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tuning(BTreeMap<String, Workgroup>);
 
-/// A line of the file: (invocations, output features of a subgroup).
-type Stored = BTreeMap<String, (u32, u32)>;
+/// The file: the fields of a [`Workgroup`] in order.
+type Stored = BTreeMap<String, [u32; 5]>;
 
 impl Tuning {
     /// Knows every matvec of `plans`: from the file, else by measuring on the device. A file that cannot be read or
@@ -53,7 +53,7 @@ impl Tuning {
         let steps = plans.iter().flat_map(|plan| &program.plan_of(*plan).steps);
         let mut unknown: Vec<(String, &Dispatch)> = steps
             .filter_map(|step| Some((tunable(&step.dispatch)?, &step.dispatch)))
-            .filter(|(shape, _)| !tuning.0.contains_key(shape))
+            .filter(|(shape, call)| !tuning.0.contains_key(shape) && !polls(call))
             .collect();
         unknown.sort_by(|(a, call), (b, other)| {
             other.cost.weight_bytes.cmp(&call.cost.weight_bytes).then_with(|| a.cmp(b))
@@ -65,7 +65,7 @@ impl Tuning {
         let end = Instant::now() + BUDGET;
         let mut program = Program::default();
         let trials: Vec<_> =
-            unknown.into_iter().map(|(shape, call)| (shape, Trial::new(&mut program, call))).collect();
+            unknown.into_iter().map(|(shape, call)| (shape, Trial::new(&mut program, call, info.features.subgroup_size))).collect();
         let target = Target::Vulkan(Box::new(info.clone()));
         let options = SessionOptions { profile: false, ..session.clone() };
         let mut builder = SessionBuilder::new(&target, program, ledger.clone(), options)?;
@@ -91,21 +91,29 @@ impl Tuning {
 
     fn read(path: &Path) -> Self {
         let stored = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Stored>(&bytes).ok());
-        // A damaged file must not make a workgroup that no shader was written for.
-        let sound = |(local_size, subgroup_rows): (u32, u32)| {
-            [128, 256, 512].contains(&local_size) && [1, 2, 4].contains(&subgroup_rows)
+        let workgroup = |[local_size, lane_rows, k_lanes, k_subgroups, rows]: [u32; 5]| Workgroup {
+            local_size,
+            lane_rows,
+            k_lanes,
+            k_subgroups,
+            rows,
         };
-        let stored = stored.unwrap_or_default().into_iter().filter(|(_, pair)| sound(*pair));
-        let workgroup = |(local_size, subgroup_rows)| Workgroup { local_size, subgroup_rows };
-        Self(stored.map(|(shape, pair)| (shape, workgroup(pair))).collect())
+        let stored = stored.unwrap_or_default().into_iter().map(|(shape, fields)| (shape, workgroup(fields)));
+        // A damaged file must not make a workgroup that no shader was written for.
+        Self(stored.filter(|(_, workgroup)| workgroup.is_sound()).collect())
     }
 
     fn write(&self, path: &Path) -> Result<(), EngineError> {
-        let pair = |w: &Workgroup| (w.local_size, w.subgroup_rows);
-        let stored: Stored = self.0.iter().map(|(shape, w)| (shape.clone(), pair(w))).collect();
+        let fields = |w: &Workgroup| [w.local_size, w.lane_rows, w.k_lanes, w.k_subgroups, w.rows];
+        let stored: Stored = self.0.iter().map(|(shape, w)| (shape.clone(), fields(w))).collect();
         let bytes = serde_json::to_vec_pretty(&stored).map_err(|e| EngineError::Request(e.to_string()))?;
         write_atomically(path, &bytes).map_err(|e| EngineError::Request(e.to_string()))
     }
+}
+
+/// Whether a call waits for words of a hand-over: alone in a trial it would wait for nothing.
+fn polls(call: &Dispatch) -> bool {
+    call.bindings.iter().any(|binding| binding.access == Access::Poll)
 }
 
 /// The file of a device and its driver.
@@ -126,7 +134,7 @@ struct Trial {
 
 impl Trial {
     /// Declares buffers and plans.
-    fn new(program: &mut Program, call: &Dispatch) -> Self {
+    fn new(program: &mut Program, call: &Dispatch, subgroup: u32) -> Self {
         let copies = (COPIES_BYTES / call.cost.weight_bytes.max(1)).clamp(1, MOST_COPIES) as usize;
         // Weights have copies; everything else is the same for all calls, so they wait for each other.
         let mut places: HashMap<BufferId, Vec<Slice>> = HashMap::new();
@@ -142,7 +150,7 @@ impl Trial {
             }
         }
         let own = Workgroup::of_call(call);
-        let others = Workgroup::candidates(call).into_iter().filter(|candidate| *candidate != own);
+        let others = Workgroup::candidates(call, subgroup).into_iter().filter(|candidate| *candidate != own);
         let candidates = [own].into_iter().chain(others).map(|workgroup| {
             let mut plan = program.plan("trial", 1);
             for copy in 0..copies {
@@ -257,7 +265,7 @@ mod tests {
     fn a_damaged_file_is_no_tuning() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tuning.json");
-        let all = [&b"{"[..], br#"{"a": [3, 1], "b": [256, 2]}"#, br#"{"a": 7}"#, b"\xff"];
+        let all = [&b"{"[..], br#"{"a": [3, 1, 32, 1, 2], "b": [256, 2, 32, 2, 8]}"#, br#"{"a": 7}"#, b"\xff"];
         let read = all.map(|bytes| {
             std::fs::write(&path, bytes).expect("a file");
             Tuning::read(&path).0.into_keys().collect::<Vec<_>>()

@@ -10,12 +10,19 @@ const uint MAX_POLLS = 1u << 20;
 layout(buffer_reference, std430, buffer_reference_align = 4) volatile devicecoherent buffer Handed { uint at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) volatile devicecoherent buffer Handed4 { uvec4 at[]; };
 
-vec4 handed_vec4(Floats4 from, uint index) {
-  if (POLLS == 0) return from.at[index];
-  uvec4 words = Handed4(from).at[index];
-  for (uint polls = 0; any(equal(words, uvec4(NOT_READY))) && polls < MAX_POLLS; ++polls) words = Handed4(from).at[index];
+// The first load of a poll: with several under way, they take no longer than one.
+uvec4 first_poll(Floats4 from, uint index) {
+  return POLLS == 0 ? floatBitsToUint(from.at[index]) : Handed4(from).at[index];
+}
+
+// Polls on from what `first_poll` found.
+vec4 polled(uvec4 words, Floats4 from, uint index) {
+  if (POLLS != 0)
+    for (uint polls = 0; any(equal(words, uvec4(NOT_READY))) && polls < MAX_POLLS; ++polls) words = Handed4(from).at[index];
   return uintBitsToFloat(words);
 }
+
+vec4 handed_vec4(Floats4 from, uint index) { return polled(first_poll(from, index), from, index); }
 
 float handed_float(Floats from, uint index) {
   if (POLLS == 0) return from.at[index];

@@ -14,11 +14,13 @@ pub struct DeviceTraits {
     pub shared_memory_bytes: u32,
     /// Whether packed 8-bit dot products are fast, and subgroups have 8 invocations or more, in clusters of 8.
     pub packed_dot_product: bool,
+    /// Invocations of a subgroup.
+    pub subgroup_size: u32,
 }
 
 impl DeviceTraits {
     /// What every Vulkan device has; also the CPU device's, whose kernels need neither.
-    pub const LEAST: Self = Self { shared_memory_bytes: 16384, packed_dot_product: false };
+    pub const LEAST: Self = Self { shared_memory_bytes: 16384, packed_dot_product: false, subgroup_size: 32 };
 }
 
 impl Default for DeviceTraits {

@@ -199,10 +199,6 @@ pub(crate) fn rows_of(call: &Dispatch) -> u64 {
     call.params::<Params>().rows.into()
 }
 
-/// Whether two rows of a call's matrix make one value.
-pub(crate) fn is_gated(call: &Dispatch) -> bool {
-    Epilogue::of(call.specialization[2], 0.0).is_gated()
-}
 
 /// Rows of x that go through the same matrix, and where their products go.
 struct Group {

@@ -70,6 +70,15 @@ pub(crate) fn dtype_of(kernel: &str) -> DType {
     dtype.expect("kernels of weights are named after their type")
 }
 
+/// Weights that a lane reads at a time: `CHUNK` in `glsl/weights.glsl`.
+pub(crate) fn chunk_len(dtype: DType) -> u32 {
+    match dtype {
+        DType::F32 => 4,
+        DType::F16 | DType::BF16 => 8,
+        _ => 32,
+    }
+}
+
 /// The layout of a matrix `[rows, cols]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WeightLayout {

@@ -1,8 +1,10 @@
-// y = W x for one token row at a time; see mod.rs. A workgroup first stages x in shared memory (with the norm's weight,
-// and as two planes of bytes where ACTIVATIONS_INT16 is defined), then each of its subgroups computes
-// SUBGROUP_ROWS (at most 4) output features: each lane multiplies every subgroup-size-th chunk of their rows. The weights of the next
-// step are loaded before the current ones are multiplied, the first ones before x is staged.
+// y = W x for one token row at a time; see mod.rs. An invocation owns the same chunks of every row it works on, so it reads
+// x once, into registers, and then streams rows: LANE_ROWS at a time, the next ones loaded while it multiplies.
+//
+// K_LANES neighbouring invocations and K_SUBGROUPS subgroups share a row; the other lanes and subgroups work on other rows.
+// Sums meet in shared memory; an invocation a row finishes them.
 #include "common.glsl"
+#extension GL_KHR_shader_subgroup_shuffle : require
 #ifdef ACTIVATIONS_INT16
 #extension GL_EXT_integer_dot_product : require
 #extension GL_KHR_shader_subgroup_clustered : require
@@ -11,53 +13,69 @@
 #include "linear.glsl"
 
 layout(constant_id = 6) const uint NORM = 0;
-layout(constant_id = 7) const uint SUBGROUP_ROWS = 2;
-// 0 where x is too long for shared memory: then every product reads it again.
-layout(constant_id = 8) const uint STAGED = 1;
-layout(constant_id = 9) const uint POLLS = 0;     // x and the residual are handed over
-layout(constant_id = 10) const uint PUBLISHES = 0; // y is handed over
+layout(constant_id = 7) const uint LANE_ROWS = 2;
+layout(constant_id = 8) const uint K_LANES = 4; // a power of two, at most a subgroup
+layout(constant_id = 9) const uint K_SUBGROUPS = 1;
+layout(constant_id = 10) const uint WORKGROUP_ROWS = 32; // at most as many as there are invocations
+layout(constant_id = 11) const uint POLLS = 0;     // x and the residual are handed over
+layout(constant_id = 12) const uint PUBLISHES = 0; // y is handed over
 #include "handover.glsl"
 
 const uint CHUNKS = (COLS + CHUNK - 1) / CHUNK;
+const uint STEP = K_LANES * K_SUBGROUPS;             // chunks of a row that are multiplied at once
+const uint STEPS = (CHUNKS + STEP - 1) / STEP;       // chunks of a row that an invocation owns
+const uint OUTPUTS = GATED ? WORKGROUP_ROWS / 2 : WORKGROUP_ROWS;
+
+shared float partial_sums[K_SUBGROUPS * WORKGROUP_ROWS];
+shared float partial_squares[256]; // of the norm, by subgroup
+
+// The invocation's first chunk; the next ones are STEP apart.
+uint first_chunk() { return gl_SubgroupID % K_SUBGROUPS * K_LANES + gl_SubgroupInvocationID % K_LANES; }
+
+// Zero for what of x[k .. k + 3] lies behind the row's end.
+vec4 cut(vec4 values, uint k) {
+  if (COLS % 4 == 0) return k < COLS ? values : vec4(0.0);
+  return mix(values, vec4(0.0), greaterThanEqual(uvec4(k, k + 1, k + 2, k + 3), uvec4(COLS)));
+}
+
+// Where x[k .. k + 3] lies in a row, or the row's last vector.
+uint vector_of(uint k) { return min(k, COLS - 1) / 4; }
+
+// x with the norm's weight, and what it adds to the sum of squares.
+vec4 weighted(vec4 values, vec4 norm_weights, inout float squares) {
+  if (NORM == 0) return values;
+  squares += dot(values, values);
+  return values * norm_weights;
+}
 
 #ifdef ACTIVATIONS_INT16
 // x = scale * (256 * high + low) in groups of 32: [high 0-15][high 16-31][low 0-15][low 16-31], each by group.
 shared uvec4 staged[4 * CHUNKS];
 shared float staged_scales[CHUNKS];
+uvec4 planes[4 * STEPS];
+float plane_scales[STEPS];
 #ifdef MINS
 // Sums of x / scale over the weights that share a min.
 shared int staged_sums[SCALES * CHUNKS];
-#endif
-#else
-// Part p of every chunk, then part p + 1: lanes with neighbouring chunks read neighbouring vectors.
-shared vec4 staged[STAGED != 0 ? CHUNK / 4 * CHUNKS : 1];
+int plane_sums[SCALES * STEPS];
 #endif
 
-// Four values of x with the norm's weight, and what they add to the sum of squares.
-vec4 load_activation(uint x_base, uint k, inout float squares) {
-  vec4 values;
-  if (POLLS == 0) values = load_row4(x, x_base, k);
-  else values = k < COLS ? handed_vec4(x, x_base + k / 4) : vec4(0.0);
-  if (NORM != 0) {
-    squares += dot(values, values);
-    values *= load_row4(norm_weight, 0, k);
-  }
-  return values;
-}
-
-#ifdef ACTIVATIONS_INT16
 uint packed_bytes(ivec4 values) {
   uvec4 bytes = uvec4(values) & 0xffu;
   return bytes.x | bytes.y << 8 | bytes.z << 16 | bytes.w << 24;
 }
 
-// Eight neighbouring invocations quantise a group of 32.
-float stage(uint x_base) {
+// Brings x into `planes`. Eight neighbouring invocations quantise a group of 32, once for the workgroup.
+float take_activations(uint x_base) {
   float squares = 0.0;
   for (uint start = 0; start < COLS / 4; start += gl_WorkGroupSize.x) {
     uint vector = start + gl_LocalInvocationIndex;
     bool inside = vector < COLS / 4;
-    vec4 values = inside ? load_activation(x_base, vector * 4, squares) : vec4(0.0);
+    vec4 norm_weights = vec4(1.0), values = vec4(0.0);
+    if (inside) {
+      if (NORM != 0) norm_weights = norm_weight.at[vector];
+      values = weighted(handed_vec4(x, x_base + vector), norm_weights, squares);
+    }
     vec4 sizes = abs(values);
     float largest = subgroupClusteredMax(max(max(sizes.x, sizes.y), max(sizes.z, sizes.w)), 8);
     float inverse = largest > 0.0 ? 32512.0 / largest : 0.0;
@@ -76,50 +94,71 @@ float stage(uint x_base) {
 #endif
     }
   }
+  barrier();
+  [[unroll]] for (uint s = 0; s < STEPS; ++s) {
+    uint chunk = min(first_chunk() + s * STEP, CHUNKS - 1);
+    [[unroll]] for (uint part = 0; part < 4; ++part) planes[4 * s + part] = staged[part * CHUNKS + chunk];
+    plane_scales[s] = first_chunk() + s * STEP < CHUNKS ? staged_scales[chunk] : 0.0;
+#ifdef MINS
+    [[unroll]] for (uint i = 0; i < SCALES; ++i) plane_sums[s * SCALES + i] = staged_sums[i * CHUNKS + chunk];
+#endif
+  }
   return squares;
 }
 
 // Adds what half a chunk makes of the high bytes (plane 0) or the low ones (plane 1).
-int plane_product(Chunk weights, uint half_group, uint plane, uint chunk, int sum) {
-  uvec4 bytes = staged[(2 * plane + half_group) * CHUNKS + chunk];
+int plane_product(Chunk weights, uint half_group, uint plane, uint s, int sum) {
+  uvec4 bytes = planes[4 * s + 2 * plane + half_group];
   [[unroll]] for (uint word = 0; word < 4; ++word)
     sum += dotPacked4x8EXT(int(quant_word(weights, half_group, word)), int(bytes[word]));
   return sum;
 }
 
-float chunk_product(Chunk weights, uint chunk, uint x_base) {
+float chunk_product(Chunk weights, uint s) {
   float sum = 0.0;
   [[unroll]] for (uint first = 0; first < SCALES; ++first) {
     int product = 0;
-    [[unroll]] for (uint h = first; h < 2; h += SCALES) product = plane_product(weights, h, 0, chunk, product);
+    [[unroll]] for (uint h = first; h < 2; h += SCALES) product = plane_product(weights, h, 0, s, product);
     product *= 256;
-    [[unroll]] for (uint h = first; h < 2; h += SCALES) product = plane_product(weights, h, 1, chunk, product);
+    [[unroll]] for (uint h = first; h < 2; h += SCALES) product = plane_product(weights, h, 1, s, product);
     vec2 scale = scale_and_min(weights, first);
     sum += float(product) * scale.x;
 #ifdef MINS
-    sum -= float(staged_sums[first * CHUNKS + chunk]) * scale.y;
+    sum -= float(plane_sums[s * SCALES + first]) * scale.y;
 #endif
   }
-  return sum * staged_scales[chunk];
+  return sum * plane_scales[s];
 }
 #else
-float stage(uint x_base) {
-  float squares = 0.0;
-  if (STAGED == 0 && NORM == 0) return squares;
-  for (uint vector = gl_LocalInvocationIndex; vector < CHUNKS * (CHUNK / 4); vector += gl_WorkGroupSize.x) {
-    vec4 values = load_activation(x_base, vector * 4, squares);
-    if (STAGED != 0) staged[vector % (CHUNK / 4) * CHUNKS + vector / (CHUNK / 4)] = values;
+vec4 activations[STEPS * (CHUNK / 4)];
+
+// Brings x into `activations`; zero behind the row's end.
+float take_activations(uint x_base) {
+  const uint PARTS = CHUNK / 4;
+  uvec4 words[STEPS * PARTS];
+  vec4 norm_weights[STEPS * PARTS];
+#define FIRST_OF(i) ((first_chunk() + (i) / PARTS * STEP) * CHUNK + (i) % PARTS * 4)
+  [[unroll]] for (uint i = 0; i < STEPS * PARTS; ++i) {
+    words[i] = first_poll(x, x_base + vector_of(FIRST_OF(i)));
+    if (NORM != 0) norm_weights[i] = norm_weight.at[vector_of(FIRST_OF(i))];
   }
-  return squares;
+  float squares = 0.0;
+  [[unroll]] for (uint i = 0; i < STEPS * PARTS; ++i) {
+    vec4 values = cut(polled(words[i], x, x_base + vector_of(FIRST_OF(i))), FIRST_OF(i));
+    activations[i] = weighted(values, NORM != 0 ? norm_weights[i] : vec4(1.0), squares);
+  }
+  // Invocations that share chunks count them once.
+  bool counts = gl_SubgroupInvocationID < K_LANES && gl_SubgroupID < K_SUBGROUPS;
+  return counts ? squares : 0.0;
 }
 
-float chunk_product(Chunk weights, uint chunk, uint x_base) {
+float chunk_product(Chunk weights, uint s) {
   const uint PARTS = CHUNK / 4 / SCALES; // that share a scale
-  float sum = 0.0, squares = 0.0;
+  float sum = 0.0;
   [[unroll]] for (uint first = 0; first < SCALES; ++first) {
     float product = 0.0, total = 0.0;
     [[unroll]] for (uint part = first * PARTS; part < (first + 1) * PARTS; ++part) {
-      vec4 values = STAGED != 0 ? staged[part * CHUNKS + chunk] : load_activation(x_base, chunk * CHUNK + part * 4, squares);
+      vec4 values = activations[s * (CHUNK / 4) + part];
       product += dot(unscaled_weights(weights, part), values);
 #ifdef MINS
       total += dot(vec4(1.0), values);
@@ -132,57 +171,81 @@ float chunk_product(Chunk weights, uint chunk, uint x_base) {
 }
 #endif
 
-// Arrays sized by a specialization constant cannot be passed or assigned, so these work on one row.
-Chunk load_row_chunk(uint matrix, uint row, uint chunk) {
-  return load_chunk(weight, scales, matrix + min(row, rows - 1), min(chunk, CHUNKS - 1), COLS);
+// The sum over the K_LANES neighbours that share a row.
+float row_sum(float value) {
+  if (K_LANES == gl_SubgroupSize) return subgroupAdd(value);
+  [[unroll]] for (uint distance = 1; distance < K_LANES; distance *= 2) value += subgroupShuffleXor(value, distance);
+  return value;
+}
+
+// The finished product of row `row` of the workgroup, behind the barrier.
+float finished(uint row, float norm, uint feature) {
+  float sum = 0.0;
+  [[unroll]] for (uint i = 0; i < K_SUBGROUPS; ++i) sum += partial_sums[i * WORKGROUP_ROWS + row];
+  return biased(sum * norm, feature);
 }
 
 void main() {
   uint slot = gl_WorkGroupID.y; // a token row, or one of its experts
-  if (slot >= row_count.at[0] * max(SLOTS, 1)) return;
+  uint slots = row_count.at[0] * max(SLOTS, 1);
   uint matrix = 0; // the row where the expert's begin
   if (SLOTS != 0) {
+    if (slot >= slots) return;
     uint expert = experts.at[slot] - first_expert;
     if (expert >= expert_count) return;
     matrix = expert * rows;
   }
-  uint first_row = (gl_WorkGroupID.x * gl_NumSubgroups + gl_SubgroupID) * SUBGROUP_ROWS;
-  uint lane = gl_SubgroupInvocationID;
-  Chunk next[SUBGROUP_ROWS];
+  uint workgroup_row = gl_WorkGroupID.x * WORKGROUP_ROWS;
+  uint lane_rows = LANE_ROWS * (gl_SubgroupSize / K_LANES);             // of a subgroup
+  uint block_rows = lane_rows * (gl_NumSubgroups / K_SUBGROUPS); // of the workgroup at a time
+  uint row = gl_SubgroupID / K_SUBGROUPS * lane_rows + gl_SubgroupInvocationID / K_LANES * LANE_ROWS;
+  Chunk next[LANE_ROWS * STEPS];
+#define LOAD_NEXT(index, from) next[index] = load_chunk(weight, scales, \
+    matrix + min(workgroup_row + (from) + (index) / STEPS, rows - 1), min(first_chunk() + (index) % STEPS * STEP, CHUNKS - 1), COLS)
+  [[unroll]] for (uint i = 0; i < LANE_ROWS * STEPS; ++i) LOAD_NEXT(i, row);
+  if (slot >= slots) return; // after the loads, which do not wait for row_count this way
+
   uint x_base = slot / X_SLOTS * (x_stride / 4);
-  // Weights under way would hold up the polls behind them.
-  float squares = POLLS != 0 ? stage(x_base) : 0.0;
-  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) next[r] = load_row_chunk(matrix, first_row + r, lane);
-  if (POLLS == 0) squares = stage(x_base);
-  float norm = 1.0;
-  if (NORM != 0) norm = inversesqrt(workgroup_sum(squares) / float(COLS) + eps);
-  barrier();
-  if (first_row >= rows) return; // the whole subgroup
+  float squares = take_activations(x_base);
+  if (NORM != 0) {
+    squares = subgroupAdd(squares);
+    if (subgroupElect()) partial_squares[gl_SubgroupID] = squares;
+  }
+  uint place = gl_LocalInvocationIndex;
+  uint first_output = GATED ? workgroup_row / 2 : workgroup_row;
+  uint y_base = slot * y_stride + first_output;
+  bool finishes = place < OUTPUTS && first_output + place < (GATED ? rows / 2 : rows);
+  float start = 0.0;
+  if (EPILOGUE == EPILOGUE_ADD && finishes) start = handed_float(residual, y_base + place);
 
-  uint y_base = slot * y_stride;
-  float start = 0.0; // lane r has the residual of row r
-  if (EPILOGUE == EPILOGUE_ADD && lane < SUBGROUP_ROWS && first_row + lane < rows)
-    start = handed_float(residual, y_base + first_row + lane);
-  float sums[SUBGROUP_ROWS];
-  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] = 0.0;
-  for (uint chunk = lane; chunk < CHUNKS; chunk += gl_SubgroupSize) {
-    Chunk weights[SUBGROUP_ROWS];
-    [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) weights[r] = next[r];
-    if (chunk + gl_SubgroupSize < CHUNKS) {
-      [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r)
-        next[r] = load_row_chunk(matrix, first_row + r, chunk + gl_SubgroupSize);
+  [[dont_unroll]] for (; row < WORKGROUP_ROWS; row += block_rows) {
+    [[unroll]] for (uint r = 0; r < LANE_ROWS; ++r) {
+      float sum = 0.0;
+      [[unroll]] for (uint s = 0; s < STEPS; ++s) {
+        Chunk weights = next[r * STEPS + s];
+        if (row + block_rows < WORKGROUP_ROWS) LOAD_NEXT(r * STEPS + s, row + block_rows);
+        sum += chunk_product(weights, s);
+      }
+      sum = row_sum(sum);
+      if (gl_SubgroupInvocationID % K_LANES == 0 && row + r < WORKGROUP_ROWS)
+        partial_sums[gl_SubgroupID % K_SUBGROUPS * WORKGROUP_ROWS + row + r] = sum;
     }
-    [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] += chunk_product(weights[r], chunk, x_base);
   }
-  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) sums[r] = subgroupAdd(sums[r]) * norm;
+  barrier();
+  if (!finishes) return;
 
-  [[unroll]] for (uint r = 0; r < SUBGROUP_ROWS; ++r) {
-    uint feature = first_row + r;
-    if (lane != r || feature >= rows) continue;
-    float product = biased(sums[r], matrix + feature);
-    if (!GATED) hand_over(y, y_base + feature, start + capped(product));
-    // Gate and up rows alternate: an even row is a gate, the next one its partner.
-    else if (r % 2 == 0)
-      hand_over(y, y_base + feature / 2, gated(product, biased(sums[min(r + 1, SUBGROUP_ROWS - 1)], matrix + feature + 1)));
+  float norm = 1.0;
+  if (NORM != 0) {
+    float total = 0.0;
+    for (uint i = 0; i < gl_NumSubgroups; ++i) total += partial_squares[i];
+    norm = inversesqrt(total / float(COLS) + eps);
   }
+  float value;
+  if (GATED) { // gate and up rows alternate
+    uint feature = matrix + workgroup_row + 2 * place;
+    value = gated(finished(2 * place, norm, feature), finished(2 * place + 1, norm, feature + 1));
+  } else {
+    value = start + capped(finished(place, norm, matrix + workgroup_row + place));
+  }
+  hand_over(y, y_base + place, value);
 }

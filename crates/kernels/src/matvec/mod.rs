@@ -1,10 +1,10 @@
 //! `matvec_<format>`: y = W x, the weights read once for each token row: the kernel of decode.
 //!
-//! A workgroup stages x in shared memory, with the norm's weight where an RMSNorm is taken along (the finished products
-//! are scaled by its root), so a norm costs no phase of its own. A subgroup owns a few output features and runs along
-//! their whole rows, so that nothing else is exchanged but the final subgroup sum.
+//! An invocation owns a few chunks of the columns and holds x for them in registers, with the norm's weight where an RMSNorm is
+//! taken along (the finished products are scaled by its root), so a norm costs no phase of its own. Then it streams rows.
+//! How a row is shared out ([`Workgroup`]) depends on the shape, and on the device.
 //!
-//! `matvec_<quantised type>_int16` stages x as two planes of bytes, x = s · (256 · high + low) in groups of 32, and multiplies with
+//! `matvec_<quantised type>_int16` holds x as two planes of bytes, x = s · (256 · high + low) in groups of 32, and multiplies with
 //! packed 8-bit dot products: 16-bit activations (relative error 5e-5) at close to the speed of 8-bit ones.
 
 #[cfg(test)]
@@ -15,7 +15,7 @@ pub use workgroup::{Workgroup, tunable};
 
 use crate::handover::Handover;
 use crate::linear::{Bindings, Linear};
-use crate::weights::WeightLayout;
+use crate::weights::{WeightLayout, chunk_len};
 use crate::{DeviceTraits, Dispatch, Grid, Kernel, linear};
 use resident_tensor::DType;
 
@@ -41,46 +41,33 @@ fn int16_kernel(dtype: DType) -> Option<&'static Kernel> {
     INT16.get((dtype as usize).checked_sub(DType::Q8_0 as usize)?)
 }
 
-/// Shared memory that a workgroup needs beside x.
-const OTHER_SHARED_BYTES: u32 = 2048;
+/// Shared memory that a workgroup needs beside x: the sums that meet there.
+const OTHER_SHARED_BYTES: u32 = 4096;
 
 /// Multiplies up to `token_rows` rows of x.
 pub fn dispatch(layer: &Linear, token_rows: u32, device: DeviceTraits, bindings: Bindings) -> Dispatch {
     let WeightLayout { dtype, cols, .. } = layer.layout;
-    let fits = |bytes: u32| bytes + OTHER_SHARED_BYTES <= device.shared_memory_bytes;
     // Two bytes a value; for 32 of them a scale, and a sum for each minimum.
     let int16_bytes = cols * 2 + cols / 8 * (1 + layer.layout.mins_a_group());
-    let int16 = int16_kernel(dtype).filter(|_| device.packed_dot_product && fits(int16_bytes));
-    let staged = int16.is_some() || fits(cols.next_multiple_of(8) * 4);
-    let Workgroup { local_size, subgroup_rows } = Workgroup::of(layer, int16.is_some());
-    let [cols, epilogue, bias, slots, x_slots] = layer.specialization(&bindings);
-    let norm = layer.norm_eps.is_some().into();
-    // A vec4 of x is polled as a whole, once.
-    let polls = layer.handover.polls && staged && cols.is_multiple_of(4);
+    let fits = int16_bytes + OTHER_SHARED_BYTES <= device.shared_memory_bytes;
+    let int16 = int16_kernel(dtype).filter(|_| device.packed_dot_product && fits);
+    let workgroup = Workgroup::of(layer, cols.div_ceil(chunk_len(dtype)), int16.is_some(), device);
+    // A vec4 of x is polled as a whole.
+    let polls = layer.handover.polls && cols.is_multiple_of(4);
     let layer = &Linear { handover: Handover { polls, ..layer.handover }, ..*layer };
-    let [polls, publishes] = layer.handover.specialization();
+    let constants = [
+        &[workgroup.local_size][..],
+        &layer.specialization(&bindings),
+        &[layer.norm_eps.is_some().into()],
+        &workgroup.constants(),
+        &layer.handover.specialization(),
+    ];
     Dispatch {
         kernel: int16.unwrap_or(kernel(dtype)),
-        specialization: vec![
-            local_size,
-            cols,
-            epilogue,
-            bias,
-            slots,
-            x_slots,
-            norm,
-            subgroup_rows,
-            staged.into(),
-            polls,
-            publishes,
-        ],
+        specialization: constants.concat(),
         bindings: layer.bindings(bindings),
         params: layer.params(),
-        grid: Grid::Subgroups {
-            jobs: layer.features().div_ceil(u64::from(subgroup_rows)) as u32,
-            y: layer.y_rows(token_rows),
-            z: 1,
-        },
+        grid: Grid::Groups([workgroup.groups(layer.features()), layer.y_rows(token_rows), 1]),
         cost: layer.cost(token_rows),
     }
 }

@@ -4,18 +4,18 @@ use crate::linear::testing::{LinearCase, case_of, check, exact_difference, whole
 use crate::linear::{Epilogue, Experts};
 use proptest::prelude::*;
 
-/// With shared memory for every x, without packed dot products.
-fn staged(layer: &Linear, token_rows: u32, bindings: Bindings) -> Dispatch {
-    dispatch(layer, token_rows, DeviceTraits { shared_memory_bytes: 32768, ..DeviceTraits::LEAST }, bindings)
+fn traits(packed_dot_product: bool) -> DeviceTraits {
+    let subgroup_size = crate::testing::subgroup_size().unwrap_or(32);
+    DeviceTraits { shared_memory_bytes: 32768, packed_dot_product, subgroup_size }
 }
 
-fn unstaged(layer: &Linear, token_rows: u32, bindings: Bindings) -> Dispatch {
-    dispatch(layer, token_rows, DeviceTraits { shared_memory_bytes: 0, ..DeviceTraits::LEAST }, bindings)
+/// Without packed dot products.
+fn plain(layer: &Linear, token_rows: u32, bindings: Bindings) -> Dispatch {
+    dispatch(layer, token_rows, traits(false), bindings)
 }
 
 fn int16(layer: &Linear, token_rows: u32, bindings: Bindings) -> Dispatch {
-    let device = DeviceTraits { shared_memory_bytes: 32768, packed_dot_product: true };
-    let call = dispatch(layer, token_rows, device, bindings);
+    let call = dispatch(layer, token_rows, traits(true), bindings);
     assert_eq!(call.kernel.name, format!("matvec_{}_int16", layer.layout.dtype));
     call
 }
@@ -27,16 +27,6 @@ fn has_clusters() -> bool {
 
 fn quantised() -> impl Iterator<Item = DType> {
     crate::testing::weight_types().filter(|dtype| dtype.is_quantised())
-}
-
-#[test]
-fn x_too_long_for_shared_memory() {
-    // A driver takes a second to compile a variant, so of those that differ only in how a chunk is unpacked one stands for all.
-    for dtype in [DType::F32, DType::BF16, DType::Q8_0, DType::Q5K] {
-        let cols = whole_blocks(dtype, 288);
-        let norm_eps = Some(1e-6);
-        check(unstaged, LinearCase { dtype, rows: 10, cols, tokens: 2, norm_eps, ..LinearCase::default() });
-    }
 }
 
 const EPILOGUES: [Epilogue; 3] = [Epilogue::Store, Epilogue::Add, Epilogue::SiluGated];
@@ -83,22 +73,25 @@ fn every_type_with_norm_and_epilogues() {
     for (index, dtype) in crate::testing::weight_types().enumerate() {
         let (cols, epilogue, norm_eps) = (whole_blocks(dtype, 1056), EPILOGUES[index % 3], Some(1e-6));
         check(
-            staged,
+            plain,
             LinearCase { dtype, rows: 34, cols, tokens: 1, epilogue, norm_eps, ..LinearCase::default() },
         );
     }
 }
 
 #[test]
-fn every_workgroup_computes_the_same_product() {
-    for epilogue in [Epilogue::Add, Epilogue::SiluGated] {
-        let layer = LinearCase { rows: 34, cols: 1000, epilogue, ..LinearCase::default() };
-        let (case, call, y) = case_of(staged, layer);
-        let expected = case.device_words(&call, y);
-        for workgroup in Workgroup::candidates(&call) {
+fn every_workgroup_computes_the_product() {
+    let candidates = |call: &Dispatch| Workgroup::candidates(call, traits(false).subgroup_size);
+    for (dtype, cols, epilogue) in
+        [(DType::F32, 1000, Epilogue::Add), (DType::F16, 1040, Epilogue::SiluGated), (DType::Q8_0, 2080, Epilogue::Add)]
+    {
+        let norm_eps = Some(1e-6);
+        let layer = LinearCase { dtype, rows: 34, cols, epilogue, norm_eps, ..LinearCase::default() };
+        let (case, call, _) = case_of(plain, layer);
+        for workgroup in candidates(&call) {
             let other = workgroup.applied_to(&call);
             assert_eq!(Workgroup::of_call(&other), workgroup);
-            assert_eq!(case.device_words(&other, y), expected, "{workgroup:?}");
+            case.check(&other, 1e-5);
         }
     }
 }
@@ -106,7 +99,7 @@ fn every_workgroup_computes_the_same_product() {
 #[test]
 fn row_shorter_than_a_subgroup() {
     for dtype in [DType::F32, DType::F16, DType::BF16] {
-        check(staged, LinearCase { dtype, rows: 5, cols: 3, tokens: 2, ..LinearCase::default() });
+        check(plain, LinearCase { dtype, rows: 5, cols: 3, tokens: 2, ..LinearCase::default() });
     }
 }
 
@@ -114,7 +107,7 @@ fn row_shorter_than_a_subgroup() {
 fn residual_norm_and_gate_go_together() {
     for epilogue in EPILOGUES {
         let (dtype, norm_eps) = (DType::Q8_0, Some(1e-6));
-        check(staged, LinearCase { dtype, rows: 34, cols: 96, epilogue, norm_eps, ..LinearCase::default() });
+        check(plain, LinearCase { dtype, rows: 34, cols: 96, epilogue, norm_eps, ..LinearCase::default() });
     }
 }
 
@@ -131,30 +124,30 @@ fn handed_over() {
                 handover,
                 ..LinearCase::default()
             };
-            check(staged, LinearCase { norm_eps: Some(1e-6), ..layer });
+            check(plain, LinearCase { norm_eps: Some(1e-6), ..layer });
         }
     }
 }
 
 #[test]
-fn only_whole_vectors_of_staged_activations_are_polled() {
-    let polls = |call: fn(&Linear, u32, Bindings) -> Dispatch, cols| {
+fn only_whole_vectors_are_polled() {
+    let polls = |cols| {
         let handover = Handover { polls: true, publishes: true };
         let access = |name: &str| {
-            let (_, call, _) = case_of(call, LinearCase { cols, handover, ..LinearCase::default() });
+            let (_, call, _) = case_of(plain, LinearCase { cols, handover, ..LinearCase::default() });
             call.bindings.iter().find(|b| b.name == name).map(|b| b.access)
         };
         assert_eq!(access("y"), Some(Access::Publish));
         access("x") == Some(Access::Poll)
     };
-    assert!(polls(staged, 36) && !polls(staged, 37) && !polls(unstaged, 36));
+    assert!(polls(36) && !polls(37));
 }
 
 #[test]
 fn bias_and_the_other_epilogues() {
     let layer = LinearCase { rows: 34, cols: 40, tokens: 2, bias: true, ..LinearCase::default() };
     for epilogue in [Epilogue::Add, Epilogue::SiluGated, Epilogue::GeluGated, Epilogue::SoftCap(2.5)] {
-        check(staged, LinearCase { epilogue, ..layer });
+        check(plain, LinearCase { epilogue, ..layer });
     }
 }
 
@@ -170,7 +163,7 @@ fn experts() {
             active: 2,
             ..LinearCase::default()
         };
-        check(staged, LinearCase { experts: Some(experts), ..layer });
+        check(plain, LinearCase { experts: Some(experts), ..layer });
     }
 }
 
@@ -178,12 +171,12 @@ fn experts() {
 fn experts_that_share_x_with_norm_bias_and_gate() {
     let experts = Some(Experts { first: 0, count: 4, slots: 3, shared_x: true });
     let layer = LinearCase { rows: 18, cols: 40, tokens: 2, experts, bias: true, ..LinearCase::default() };
-    check(staged, LinearCase { epilogue: Epilogue::SiluGated, norm_eps: Some(1e-6), ..layer });
+    check(plain, LinearCase { epilogue: Epilogue::SiluGated, norm_eps: Some(1e-6), ..layer });
 }
 
 #[test]
 fn token_rows_out_of_use_stay_untouched() {
-    check(staged, LinearCase { rows: 17, cols: 64, tokens: 4, active: 2, ..LinearCase::default() });
+    check(plain, LinearCase { rows: 17, cols: 64, tokens: 4, active: 2, ..LinearCase::default() });
 }
 
 proptest! {
@@ -192,6 +185,6 @@ proptest! {
     fn any_shape(rows in 1u32..70, groups in 1u32..40, odd in 0u32..32, tokens in 1u32..4, dtype in 0usize..14) {
         let dtype = crate::testing::weight_types().cycle().nth(dtype).unwrap();
         let cols = whole_blocks(dtype, groups * 32 - odd);
-        check(staged, LinearCase { dtype, rows, cols, tokens, ..LinearCase::default() });
+        check(plain, LinearCase { dtype, rows, cols, tokens, ..LinearCase::default() });
     }
 }
