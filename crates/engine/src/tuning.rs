@@ -64,8 +64,10 @@ impl Tuning {
         }
         let end = Instant::now() + BUDGET;
         let mut program = Program::default();
-        let trials: Vec<_> =
-            unknown.into_iter().map(|(shape, call)| (shape, Trial::new(&mut program, call, info.features.subgroup_size))).collect();
+        let trials: Vec<_> = unknown
+            .into_iter()
+            .map(|(shape, call)| (shape, Trial::new(&mut program, call, info.features.subgroup_size)))
+            .collect();
         let target = Target::Vulkan(Box::new(info.clone()));
         let options = SessionOptions { profile: false, ..session.clone() };
         let mut builder = SessionBuilder::new(&target, program, ledger.clone(), options)?;
@@ -224,6 +226,8 @@ mod tests {
             experts: None,
             residual: None,
             y: buffer("y", 4 * 96),
+            y_planes: None,
+            next_norm_weight: None,
         };
         let layer = Linear {
             layout,
@@ -233,6 +237,7 @@ mod tests {
             epilogue: Epilogue::Store,
             experts: None,
             handover: Handover::default(),
+            x_planes: false,
         };
         let mut plan = program.plan("decode", 1);
         plan.dispatch("matvec", matvec::dispatch(&layer, 1, DeviceTraits::LEAST, bindings));
@@ -265,7 +270,8 @@ mod tests {
     fn a_damaged_file_is_no_tuning() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tuning.json");
-        let all = [&b"{"[..], br#"{"a": [3, 1, 32, 1, 2], "b": [256, 2, 32, 2, 8]}"#, br#"{"a": 7}"#, b"\xff"];
+        let all =
+            [&b"{"[..], br#"{"a": [3, 1, 32, 1, 2], "b": [256, 2, 32, 2, 8]}"#, br#"{"a": 7}"#, b"\xff"];
         let read = all.map(|bytes| {
             std::fs::write(&path, bytes).expect("a file");
             Tuning::read(&path).0.into_keys().collect::<Vec<_>>()

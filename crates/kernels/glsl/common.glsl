@@ -11,6 +11,7 @@ layout(local_size_x = 256, local_size_x_id = 0) in;
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer Words { uint at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer MutableWords { uint at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Words4 { uvec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer MutableWords4 { uvec4 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer Floats { float at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer MutableFloats { float at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Floats4 { vec4 at[]; };

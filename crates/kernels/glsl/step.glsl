@@ -38,7 +38,6 @@ struct SequenceParams {
 };
 const uint SEQUENCE_WORDS = 24;
 
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer MutableWords4 { uvec4 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Sequences { SequenceParams at[]; };
 
 // First word of `logit_rows` in a step buffer for `max_rows` rows.

@@ -2,12 +2,13 @@
 //! The two differ only in how the device goes about it, so parameters, reference and host implementation stand here.
 
 mod host;
+pub mod planes;
 
 pub(crate) use host::host;
 
 use crate::handover::Handover;
 use crate::weights::{WeightLayout, dtype_of};
-use crate::{Access, Binding, Cost, Dispatch, HostMemory, Slice};
+use crate::{Access, Binding, Cost, Dispatch, HostMemory, Slice, matvec};
 use bytemuck::{Pod, Zeroable};
 use std::collections::BTreeMap;
 
@@ -91,6 +92,8 @@ pub struct Linear {
     pub experts: Option<Experts>,
     /// How x, residual and y pass from call to call (matvec only).
     pub handover: Handover,
+    /// Whether x comes as [`planes`], with the norm's weight in it (matvec only).
+    pub x_planes: bool,
 }
 
 /// Push constants after the addresses.
@@ -126,6 +129,10 @@ pub struct Bindings {
     pub residual: Option<Slice>,
     /// f32 (token rows or slots, y_stride).
     pub y: Slice,
+    /// One row of y as [`planes`] too (matvec only).
+    pub y_planes: Option<Slice>,
+    /// f32 (outputs): the weight of the norm that the planes take along.
+    pub next_norm_weight: Option<Slice>,
 }
 
 impl Linear {
@@ -158,7 +165,18 @@ impl Linear {
     }
 
     pub(crate) fn bindings(&self, bindings: Bindings) -> Vec<Binding> {
-        let Bindings { weight, x, norm_weight, bias, row_count, experts, residual, y } = bindings;
+        let Bindings {
+            weight,
+            x,
+            norm_weight,
+            bias,
+            row_count,
+            experts,
+            residual,
+            y,
+            y_planes,
+            next_norm_weight,
+        } = bindings;
         assert_eq!(norm_weight.is_some(), self.norm_eps.is_some(), "a norm needs its weight and its eps");
         assert_eq!(experts.is_some(), self.experts.is_some(), "experts need to be chosen");
         assert_eq!(residual.is_some(), self.epilogue == Epilogue::Add, "a residual is there to be added");
@@ -175,6 +193,8 @@ impl Linear {
             read("experts", experts),
             handed("residual", residual),
             Binding { name: "y", slice: Some(y), access: self.handover.writing() },
+            Binding { name: "y_planes", slice: y_planes, access: Access::Write },
+            read("next_norm_weight", next_norm_weight),
         ]
     }
 
@@ -199,6 +219,10 @@ pub(crate) fn rows_of(call: &Dispatch) -> u64 {
     call.params::<Params>().rows.into()
 }
 
+/// Whether two rows of a call's matrix make one value.
+pub(crate) fn is_gated(call: &Dispatch) -> bool {
+    Epilogue::of(call.specialization[2], 0.0).is_gated()
+}
 
 /// Rows of x that go through the same matrix, and where their products go.
 struct Group {
@@ -329,16 +353,21 @@ fn with_operands(
     body: impl FnOnce(&[f32], &Rows),
 ) {
     let (cols, stride) = (arguments.cols(), arguments.params.x_stride as usize);
-    let stored = memory.read::<f32>(dispatch.slice("x"));
     let norm_weight = dispatch.bound("norm_weight").map(|slice| memory.read::<f32>(slice));
+    let root = |squares: f64| (1.0 / (squares / cols as f64 + f64::from(arguments.params.eps)).sqrt()) as f32;
     let mut x = Vec::with_capacity(arguments.x_rows * cols);
-    for row in stored.chunks(stride).take(arguments.x_rows) {
-        match &norm_weight {
-            None => x.extend_from_slice(&row[..cols]),
-            Some(weight) => {
-                let squares: f64 = row[..cols].iter().map(|v| f64::from(*v).powi(2)).sum();
-                let scale = (1.0 / (squares / cols as f64 + f64::from(arguments.params.eps)).sqrt()) as f32;
-                x.extend(row[..cols].iter().zip(weight.iter()).map(|(v, w)| v * w * scale));
+    if matvec::reads_planes(dispatch) {
+        let (values, squares) = planes::decode(memory, dispatch.slice("x"));
+        let scale = if norm_weight.is_some() { root(squares) } else { 1.0 };
+        x.extend(values.iter().map(|value| value * scale));
+    } else {
+        for row in memory.read::<f32>(dispatch.slice("x")).chunks(stride).take(arguments.x_rows) {
+            match &norm_weight {
+                None => x.extend_from_slice(&row[..cols]),
+                Some(weight) => {
+                    let scale = root(row[..cols].iter().map(|v| f64::from(*v).powi(2)).sum());
+                    x.extend(row[..cols].iter().zip(weight.iter()).map(|(v, w)| v * w * scale));
+                }
             }
         }
     }
@@ -388,6 +417,12 @@ pub(crate) fn host_int16(dispatch: &Dispatch, memory: &HostMemory) {
         }
         plain_products(dispatch, memory, &arguments, &rounded, rows);
     });
+    if let Some(slice) = dispatch.bound("y_planes") {
+        let y = memory.read::<f32>(dispatch.slice("y"));
+        let norm_weight = dispatch.bound("next_norm_weight").map(|slice| memory.read::<f32>(slice));
+        let outputs = slice.bytes as usize / planes::GROUP_BYTES * planes::GROUP;
+        planes::encode(memory, slice, &y[..outputs], norm_weight.as_deref());
+    }
 }
 
 /// Random layers for the tests of both kernels.
@@ -399,7 +434,7 @@ pub(crate) mod testing {
     use resident_tensor::{DType, codec};
 
     /// A layer to check; `active` 0 means that all `tokens` rows are in use.
-    #[derive(Clone, Copy)]
+    #[derive(Clone, Copy, Debug)]
     pub(crate) struct LinearCase {
         pub(crate) dtype: DType,
         pub(crate) rows: u32,
@@ -411,6 +446,8 @@ pub(crate) mod testing {
         pub(crate) bias: bool,
         pub(crate) experts: Option<Experts>,
         pub(crate) handover: Handover,
+        /// x as planes, y as planes too.
+        pub(crate) planes: [bool; 2],
     }
 
     impl Default for LinearCase {
@@ -426,6 +463,7 @@ pub(crate) mod testing {
                 bias: false,
                 experts: None,
                 handover: Handover::default(),
+                planes: [false; 2],
             }
         }
     }
@@ -476,8 +514,19 @@ pub(crate) mod testing {
         dispatch: impl Fn(&Linear, u32, Bindings) -> Dispatch,
         layer: LinearCase,
     ) -> (Case, Dispatch, Slice) {
-        let LinearCase { dtype, rows, cols, tokens, active, epilogue, norm_eps, bias, experts, handover } =
-            layer;
+        let LinearCase {
+            dtype,
+            rows,
+            cols,
+            tokens,
+            active,
+            epilogue,
+            norm_eps,
+            bias,
+            experts,
+            handover,
+            planes,
+        } = layer;
         let mut case = Case::new();
         let matrices = experts.map_or(1, |experts| experts.count);
         let layout = WeightLayout { dtype, rows: (rows * matrices).into(), cols };
@@ -488,7 +537,8 @@ pub(crate) mod testing {
         let x_rows = if experts.is_some_and(|experts| !experts.shared_x) { slots } else { tokens };
         let active = if active == 0 { tokens } else { active };
         let matrix = random_matrix(&mut case, layout);
-        let linear = Linear { layout, x_stride, y_stride, norm_eps, epilogue, experts, handover };
+        let [x_planes, y_planes] = planes;
+        let linear = Linear { layout, x_stride, y_stride, norm_eps, epilogue, experts, handover, x_planes };
         let is_matmul = |bindings| dispatch(&linear, tokens, bindings).kernel.name.starts_with("matmul");
         let mut bindings = Bindings {
             weight: case.values(&matrix),
@@ -499,7 +549,15 @@ pub(crate) mod testing {
             experts: None,
             residual: (epilogue == Epilogue::Add).then(|| case.floats((y_stride * slots) as usize)),
             y: case.output((y_stride * slots) as usize * 4),
+            y_planes: y_planes.then(|| case.output(planes::bytes(outputs) as usize)),
+            next_norm_weight: (y_planes && norm_eps.is_some()).then(|| case.floats(outputs as usize)),
         };
+        if x_planes {
+            let row: Vec<f32> = case.random_reals(cols as usize).into_iter().map(|x| x as f32).collect();
+            let slice = case.output(planes::bytes(cols) as usize);
+            planes::encode(case.memory(), slice, &row, None);
+            bindings.x = slice;
+        }
         if let Some(experts) = experts {
             // Also experts of other parts, before and behind those of this one.
             let all = experts.first + experts.count + 1;

@@ -45,6 +45,11 @@ impl Case {
         Self { memory: HostMemory::new(), random: Random(1), bytes: Vec::new() }
     }
 
+    /// The buffers' memory.
+    pub(crate) fn memory(&self) -> &HostMemory {
+        &self.memory
+    }
+
     /// A buffer that holds `values`.
     pub(crate) fn values<T: Pod>(&mut self, values: &[T]) -> Slice {
         self.bytes.push(size_of_val(values) as u64);

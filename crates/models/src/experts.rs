@@ -173,6 +173,7 @@ impl ExpertWeights {
                 epilogue,
                 experts: Some(experts),
                 handover: handover_of(plan, x.slice, y.slice),
+                x_planes: false,
             };
             let bindings = linear::Bindings {
                 weight: part.slice,
@@ -183,6 +184,8 @@ impl ExpertWeights {
                 experts: Some(choice.experts),
                 residual: None,
                 y: y.slice,
+                y_planes: None,
+                next_norm_weight: None,
             };
             let dispatch = match rows.capacity {
                 1 => matvec::dispatch(&layer, 1, plan.device(), bindings),

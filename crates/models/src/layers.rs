@@ -3,7 +3,7 @@
 use crate::weights::{Matrix, MatrixPart};
 use resident_kernels::embed::{self, Embed};
 use resident_kernels::handover::Handover;
-use resident_kernels::linear::{self, Epilogue, Linear};
+use resident_kernels::linear::{self, Epilogue, Linear, planes};
 use resident_kernels::rms_norm::{self, RmsNorm};
 use resident_kernels::{Slice, matmul, matvec};
 use resident_plan::PlanBuilder;
@@ -14,6 +14,16 @@ pub(crate) struct Activation {
     pub(crate) slice: Slice,
     /// Values from one row to the next.
     pub(crate) stride: u32,
+    /// The one row there is, as matvecs with 16-bit activations want it.
+    pub(crate) planes: Option<Planes>,
+}
+
+/// An activation as [`planes`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Planes {
+    slice: Slice,
+    /// The weight of the norm that every reader takes along; it is in the planes already.
+    norm_weight: Option<Slice>,
 }
 
 impl Activation {
@@ -21,14 +31,36 @@ impl Activation {
     pub(crate) fn new(plan: &mut PlanBuilder, name: &str, rows: u32, values: u32) -> Self {
         let stride = values.next_multiple_of(4);
         let slice = plan.activation_bytes(name, u64::from(rows) * u64::from(stride) * 4);
-        Self { slice, stride }
+        Self { slice, stride, planes: None }
     }
 
     /// As [`new`](Self::new), for what the next phases read: handed over where the plan does that.
     pub(crate) fn handed_on(plan: &mut PlanBuilder, name: &str, rows: u32, values: u32) -> Self {
         let stride = values.next_multiple_of(4);
         let slice = plan.handed_on(name, u64::from(rows) * u64::from(stride) * 4);
-        Self { slice, stride }
+        Self { slice, stride, planes: None }
+    }
+
+    /// With planes beside it, where `matrix`, which makes it, and `reader`, which multiplies it next, work on them: then it is
+    /// quantised once, not by every workgroup of the reader. Needs workgroups of whole groups, so small matrices are better off without.
+    pub(crate) fn with_planes(
+        self,
+        plan: &mut PlanBuilder,
+        name: &str,
+        (matrix, values): (&Matrix, u32),
+        reader: &Matrix,
+        norm: Option<Norm>,
+    ) -> Self {
+        let device = plan.device();
+        let take_part =
+            |matrix: &Matrix| matrix.parts.iter().all(|part| matvec::takes_planes(part.layout, device));
+        let worthwhile = values.is_multiple_of(32) && values >= LEAST_PLANES && matrix.parts.len() == 1;
+        let one_row = plan.rows() == 1 && !plan.is_handed_over(self.slice);
+        if !(worthwhile && one_row && take_part(matrix) && take_part(reader)) {
+            return self;
+        }
+        let slice = plan.activation_bytes(&format!("{name}.planes"), planes::bytes(values));
+        Self { planes: Some(Planes { slice, norm_weight: norm.map(|norm| norm.weight) }), ..self }
     }
 
     /// The slice from value `first` of the first row on.
@@ -37,6 +69,9 @@ impl Activation {
         self.slice.at(offset, self.slice.bytes - offset)
     }
 }
+
+/// Outputs of a matrix that makes planes at least: 128 workgroups of 32.
+const LEAST_PLANES: u32 = 4096;
 
 /// An RMSNorm.
 #[derive(Clone, Copy, Debug)]
@@ -158,6 +193,7 @@ pub(crate) fn linear(
             epilogue,
             experts: None,
             handover: handover_of(plan, x.slice, y.slice),
+            x_planes: x.planes.is_some(),
         };
         let first_value = if epilogue.is_gated() { part.first_row / 2 } else { part.first_row };
         let values = if epilogue.is_gated() { part.layout.rows / 2 } else { part.layout.rows };
@@ -169,13 +205,15 @@ pub(crate) fn linear(
         assert!(residual.is_none_or(|residual| residual.stride == y.stride), "{label}: strides differ");
         let bindings = linear::Bindings {
             weight: part.slice,
-            x: x.slice,
+            x: x.planes.map_or(x.slice, |planes| planes.slice),
             norm_weight: norm.map(|n| n.weight),
             bias: matrix.bias.map(|bias| bias.at(u64::from(part.first_row) * 4, part.layout.rows * 4)),
             row_count: rows.count,
             experts: None,
             residual: residual.map(part_of),
             y: part_of(y),
+            y_planes: y.planes.map(|planes| planes.slice),
+            next_norm_weight: y.planes.and_then(|planes| planes.norm_weight),
         };
         let dispatch = match as_matvec {
             true => matvec::dispatch(&layer, rows.capacity, plan.device(), bindings),

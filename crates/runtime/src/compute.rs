@@ -28,9 +28,20 @@ fn product(size: u32, [weight, x, row_count, y]: [Slice; 4]) -> Dispatch {
         epilogue: Epilogue::Store,
         experts: None,
         handover: Handover::default(),
+        x_planes: false,
     };
-    let bindings =
-        Bindings { weight, x, norm_weight: None, bias: None, row_count, experts: None, residual: None, y };
+    let bindings = Bindings {
+        weight,
+        x,
+        norm_weight: None,
+        bias: None,
+        row_count,
+        experts: None,
+        residual: None,
+        y,
+        y_planes: None,
+        next_norm_weight: None,
+    };
     matmul::dispatch(&layer, size, bindings)
 }
 

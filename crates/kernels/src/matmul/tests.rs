@@ -49,10 +49,21 @@ fn products_that_another_implementation_made() {
             experts: None,
             residual: None,
             y: case.output(5 * 48 * 4),
+            y_planes: None,
+            next_norm_weight: None,
         };
         let (norm_eps, epilogue, experts) = (None, Epilogue::Store, None);
         let handover = Handover::default();
-        let linear = Linear { layout, x_stride: 512, y_stride: 48, norm_eps, epilogue, experts, handover };
+        let linear = Linear {
+            layout,
+            x_stride: 512,
+            y_stride: 48,
+            norm_eps,
+            epilogue,
+            experts,
+            handover,
+            x_planes: false,
+        };
         let call = dispatch(&linear, 5, bindings);
         case.check(&call, 2e-6);
         let floats = |words: Vec<u32>| words.into_iter().map(f32::from_bits).collect::<Vec<_>>();

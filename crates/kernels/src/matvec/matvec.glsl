@@ -19,6 +19,9 @@ layout(constant_id = 9) const uint K_SUBGROUPS = 1;
 layout(constant_id = 10) const uint WORKGROUP_ROWS = 32; // at most as many as there are invocations
 layout(constant_id = 11) const uint POLLS = 0;     // x and the residual are handed over
 layout(constant_id = 12) const uint PUBLISHES = 0; // y is handed over
+layout(constant_id = 13) const uint STAGES = 0;    // f32 x goes through shared memory, so that a workgroup reads it once
+layout(constant_id = 14) const uint X_PLANES = 0;  // x comes as planes of bytes, as planes.rs describes them
+layout(constant_id = 15) const uint Y_PLANES = 0;  // y goes out as planes too: 1 as it is, 2 with the next norm's weight
 #include "handover.glsl"
 
 const uint CHUNKS = (COLS + CHUNK - 1) / CHUNK;
@@ -41,6 +44,9 @@ vec4 cut(vec4 values, uint k) {
 // Where x[k .. k + 3] lies in a row, or the row's last vector.
 uint vector_of(uint k) { return min(k, COLS - 1) / 4; }
 
+// Whether this invocation is the one of those that share a chunk that counts its squares.
+bool counts_squares() { return gl_SubgroupInvocationID < K_LANES && gl_SubgroupID < K_SUBGROUPS; }
+
 // x with the norm's weight, and what it adds to the sum of squares.
 vec4 weighted(vec4 values, vec4 norm_weights, inout float squares) {
   if (NORM == 0) return values;
@@ -50,13 +56,14 @@ vec4 weighted(vec4 values, vec4 norm_weights, inout float squares) {
 
 #ifdef ACTIVATIONS_INT16
 // x = scale * (256 * high + low) in groups of 32: [high 0-15][high 16-31][low 0-15][low 16-31], each by group.
-shared uvec4 staged[4 * CHUNKS];
-shared float staged_scales[CHUNKS];
+shared uvec4 staged[X_PLANES != 0 ? 1 : 4 * CHUNKS];
+shared float staged_scales[X_PLANES != 0 ? 1 : CHUNKS];
+shared float outputs[Y_PLANES != 0 ? OUTPUTS : 1];
 uvec4 planes[4 * STEPS];
 float plane_scales[STEPS];
 #ifdef MINS
 // Sums of x / scale over the weights that share a min.
-shared int staged_sums[SCALES * CHUNKS];
+shared int staged_sums[X_PLANES != 0 ? 1 : SCALES * CHUNKS];
 int plane_sums[SCALES * STEPS];
 #endif
 
@@ -65,8 +72,25 @@ uint packed_bytes(ivec4 values) {
   return bytes.x | bytes.y << 8 | bytes.z << 16 | bytes.w << 24;
 }
 
-// Brings x into `planes`. Eight neighbouring invocations quantise a group of 32, once for the workgroup.
-float take_activations(uint x_base) {
+// Four values of a group that eight neighbouring invocations hold, quantised.
+struct Quantised {
+  uint high;
+  uint low;
+  float scale; // of the group
+  int sum;     // of the four
+};
+
+Quantised quantised(vec4 values) {
+  vec4 sizes = abs(values);
+  float largest = subgroupClusteredMax(max(max(sizes.x, sizes.y), max(sizes.z, sizes.w)), 8);
+  float inverse = largest > 0.0 ? 32512.0 / largest : 0.0;
+  ivec4 whole = ivec4(roundEven(values * inverse));
+  ivec4 high = (whole + 128) >> 8;
+  return Quantised(packed_bytes(high), packed_bytes(whole - 256 * high), largest / 32512.0, whole.x + whole.y + whole.z + whole.w);
+}
+
+// Quantises x into shared memory, once for the workgroup.
+float stage(uint x_base) {
   float squares = 0.0;
   for (uint start = 0; start < COLS / 4; start += gl_WorkGroupSize.x) {
     uint vector = start + gl_LocalInvocationIndex;
@@ -76,34 +100,67 @@ float take_activations(uint x_base) {
       if (NORM != 0) norm_weights = norm_weight.at[vector];
       values = weighted(handed_vec4(x, x_base + vector), norm_weights, squares);
     }
-    vec4 sizes = abs(values);
-    float largest = subgroupClusteredMax(max(max(sizes.x, sizes.y), max(sizes.z, sizes.w)), 8);
-    float inverse = largest > 0.0 ? 32512.0 / largest : 0.0;
-    ivec4 whole = ivec4(roundEven(values * inverse));
-    ivec4 high = (whole + 128) >> 8;
+    Quantised four = quantised(values);
 #ifdef MINS
-    int sum = subgroupClusteredAdd(whole.x + whole.y + whole.z + whole.w, 8 / SCALES);
+    int sum = subgroupClusteredAdd(four.sum, 8 / SCALES);
 #endif
     if (inside) {
       uint group = vector / 8, half_group = vector / 4 % 2;
-      staged[half_group * CHUNKS + group][vector % 4] = packed_bytes(high);
-      staged[(2 + half_group) * CHUNKS + group][vector % 4] = packed_bytes(whole - 256 * high);
-      if (vector % 8 == 0) staged_scales[group] = largest / 32512.0;
+      staged[half_group * CHUNKS + group][vector % 4] = four.high;
+      staged[(2 + half_group) * CHUNKS + group][vector % 4] = four.low;
+      if (vector % 8 == 0) staged_scales[group] = four.scale;
 #ifdef MINS
       if (vector % (8 / SCALES) == 0) staged_sums[(SCALES == 2 ? half_group : 0) * CHUNKS + group] = sum;
 #endif
     }
   }
   barrier();
+  return squares;
+}
+
+// Brings x into `planes`; returns what this invocation adds to the sum of its squares.
+float take_activations(uint x_base) {
+  float squares = X_PLANES != 0 ? 0.0 : stage(x_base);
   [[unroll]] for (uint s = 0; s < STEPS; ++s) {
+    bool inside = first_chunk() + s * STEP < CHUNKS;
     uint chunk = min(first_chunk() + s * STEP, CHUNKS - 1);
-    [[unroll]] for (uint part = 0; part < 4; ++part) planes[4 * s + part] = staged[part * CHUNKS + chunk];
-    plane_scales[s] = first_chunk() + s * STEP < CHUNKS ? staged_scales[chunk] : 0.0;
+    if (X_PLANES != 0) {
+      [[unroll]] for (uint part = 0; part < 4; ++part) planes[4 * s + part] = Words4(x).at[part * CHUNKS + chunk];
+      uvec4 head = Words4(x).at[4 * CHUNKS + chunk];
+      plane_scales[s] = inside ? uintBitsToFloat(head.x) : 0.0;
+      if (inside && counts_squares()) squares += uintBitsToFloat(head.w);
 #ifdef MINS
-    [[unroll]] for (uint i = 0; i < SCALES; ++i) plane_sums[s * SCALES + i] = staged_sums[i * CHUNKS + chunk];
+      plane_sums[s * SCALES] = int(SCALES == 2 ? head.y : head.y + head.z);
+      if (SCALES == 2) plane_sums[s * SCALES + 1] = int(head.z);
 #endif
+    } else {
+      [[unroll]] for (uint part = 0; part < 4; ++part) planes[4 * s + part] = staged[part * CHUNKS + chunk];
+      plane_scales[s] = inside ? staged_scales[chunk] : 0.0;
+#ifdef MINS
+      [[unroll]] for (uint i = 0; i < SCALES; ++i) plane_sums[s * SCALES + i] = staged_sums[i * CHUNKS + chunk];
+#endif
+    }
   }
   return squares;
+}
+
+// The workgroup's outputs as planes for the next layer.
+void publish_planes(uint place, float value, uint first_output) {
+  if (place < OUTPUTS) outputs[place] = value;
+  barrier();
+  if (place >= OUTPUTS / 4) return;
+  uint groups = (GATED ? rows / 2 : rows) / 32;
+  uint vector = first_output / 4 + place, group = vector / 8;
+  if (group >= groups) return; // with all its eight neighbours
+  vec4 values = vec4(outputs[4 * place], outputs[4 * place + 1], outputs[4 * place + 2], outputs[4 * place + 3]);
+  float squares = subgroupClusteredAdd(dot(values, values), 8);
+  if (Y_PLANES == 2) values *= next_norm_weight.at[vector];
+  Quantised four = quantised(values);
+  uint sum = uint(subgroupClusteredAdd(four.sum, 4)), other_sum = subgroupShuffleXor(sum, 4);
+  uint half_group = vector / 4 % 2;
+  MutableWords(y_planes).at[(half_group * groups + group) * 4 + vector % 4] = four.high;
+  MutableWords(y_planes).at[((2 + half_group) * groups + group) * 4 + vector % 4] = four.low;
+  if (vector % 8 == 0) y_planes.at[4 * groups + group] = uvec4(floatBitsToUint(four.scale), sum, other_sum, floatBitsToUint(squares));
 }
 
 // Adds what half a chunk makes of the high bytes (plane 0) or the low ones (plane 1).
@@ -130,35 +187,47 @@ float chunk_product(Chunk weights, uint s) {
   return sum * plane_scales[s];
 }
 #else
-vec4 activations[STEPS * (CHUNK / 4)];
+const uint PARTS = CHUNK / 4;
+vec4 activations[STEPS * PARTS];
+// Part p of every chunk, then part p + 1: lanes with neighbouring chunks read neighbouring vectors.
+shared vec4 staged[STAGES != 0 ? PARTS * CHUNKS : 1];
 
-// Brings x into `activations`; zero behind the row's end.
+uint chunk_of(uint i) { return first_chunk() + i / PARTS * STEP; }
+uint column_of(uint i) { return chunk_of(i) * CHUNK + i % PARTS * 4; }
+
+// Brings x into `activations`, zero behind the row's end; returns what this invocation adds to the sum of its squares.
 float take_activations(uint x_base) {
-  const uint PARTS = CHUNK / 4;
+  float squares = 0.0;
+  if (STAGES != 0) {
+    for (uint vector = gl_LocalInvocationIndex; vector < PARTS * CHUNKS; vector += gl_WorkGroupSize.x) {
+      uint from = min(vector, (COLS - 1) / 4);
+      vec4 norm_weights = NORM != 0 ? norm_weight.at[from] : vec4(1.0);
+      staged[vector % PARTS * CHUNKS + vector / PARTS] = weighted(cut(handed_vec4(x, x_base + from), 4 * vector), norm_weights, squares);
+    }
+    barrier();
+    [[unroll]] for (uint i = 0; i < STEPS * PARTS; ++i)
+      activations[i] = chunk_of(i) < CHUNKS ? staged[i % PARTS * CHUNKS + chunk_of(i)] : vec4(0.0);
+    return squares;
+  }
   uvec4 words[STEPS * PARTS];
   vec4 norm_weights[STEPS * PARTS];
-#define FIRST_OF(i) ((first_chunk() + (i) / PARTS * STEP) * CHUNK + (i) % PARTS * 4)
   [[unroll]] for (uint i = 0; i < STEPS * PARTS; ++i) {
-    words[i] = first_poll(x, x_base + vector_of(FIRST_OF(i)));
-    if (NORM != 0) norm_weights[i] = norm_weight.at[vector_of(FIRST_OF(i))];
+    words[i] = first_poll(x, x_base + vector_of(column_of(i)));
+    if (NORM != 0) norm_weights[i] = norm_weight.at[vector_of(column_of(i))];
   }
-  float squares = 0.0;
   [[unroll]] for (uint i = 0; i < STEPS * PARTS; ++i) {
-    vec4 values = cut(polled(words[i], x, x_base + vector_of(FIRST_OF(i))), FIRST_OF(i));
+    vec4 values = cut(polled(words[i], x, x_base + vector_of(column_of(i))), column_of(i));
     activations[i] = weighted(values, NORM != 0 ? norm_weights[i] : vec4(1.0), squares);
   }
-  // Invocations that share chunks count them once.
-  bool counts = gl_SubgroupInvocationID < K_LANES && gl_SubgroupID < K_SUBGROUPS;
-  return counts ? squares : 0.0;
+  return counts_squares() ? squares : 0.0;
 }
 
 float chunk_product(Chunk weights, uint s) {
-  const uint PARTS = CHUNK / 4 / SCALES; // that share a scale
   float sum = 0.0;
   [[unroll]] for (uint first = 0; first < SCALES; ++first) {
     float product = 0.0, total = 0.0;
-    [[unroll]] for (uint part = first * PARTS; part < (first + 1) * PARTS; ++part) {
-      vec4 values = activations[s * (CHUNK / 4) + part];
+    [[unroll]] for (uint part = first * PARTS / SCALES; part < (first + 1) * PARTS / SCALES; ++part) {
+      vec4 values = activations[s * PARTS + part];
       product += dot(unscaled_weights(weights, part), values);
 #ifdef MINS
       total += dot(vec4(1.0), values);
@@ -232,20 +301,24 @@ void main() {
     }
   }
   barrier();
-  if (!finishes) return;
 
-  float norm = 1.0;
-  if (NORM != 0) {
-    float total = 0.0;
-    for (uint i = 0; i < gl_NumSubgroups; ++i) total += partial_squares[i];
-    norm = inversesqrt(total / float(COLS) + eps);
+  float value = 0.0;
+  if (finishes) {
+    float norm = 1.0;
+    if (NORM != 0) {
+      float total = 0.0;
+      for (uint i = 0; i < gl_NumSubgroups; ++i) total += partial_squares[i];
+      norm = inversesqrt(total / float(COLS) + eps);
+    }
+    if (GATED) { // gate and up rows alternate
+      uint feature = matrix + workgroup_row + 2 * place;
+      value = gated(finished(2 * place, norm, feature), finished(2 * place + 1, norm, feature + 1));
+    } else {
+      value = start + capped(finished(place, norm, matrix + workgroup_row + place));
+    }
+    hand_over(y, y_base + place, value);
   }
-  float value;
-  if (GATED) { // gate and up rows alternate
-    uint feature = matrix + workgroup_row + 2 * place;
-    value = gated(finished(2 * place, norm, feature), finished(2 * place + 1, norm, feature + 1));
-  } else {
-    value = start + capped(finished(place, norm, matrix + workgroup_row + place));
-  }
-  hand_over(y, y_base + place, value);
+#ifdef ACTIVATIONS_INT16
+  if (Y_PLANES != 0) publish_planes(place, value, first_output);
+#endif
 }

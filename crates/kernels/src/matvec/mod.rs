@@ -15,7 +15,7 @@ pub use workgroup::{Workgroup, tunable};
 
 use crate::handover::Handover;
 use crate::linear::{Bindings, Linear};
-use crate::weights::{WeightLayout, chunk_len};
+use crate::weights::WeightLayout;
 use crate::{DeviceTraits, Dispatch, Grid, Kernel, linear};
 use resident_tensor::DType;
 
@@ -41,6 +41,18 @@ fn int16_kernel(dtype: DType) -> Option<&'static Kernel> {
     INT16.get((dtype as usize).checked_sub(DType::Q8_0 as usize)?)
 }
 
+const X_PLANES_AT: usize = 14;
+
+/// Whether x of a call comes as [`planes`](crate::linear::planes).
+pub(crate) fn reads_planes(call: &Dispatch) -> bool {
+    call.kernel.name.ends_with("_int16") && call.specialization[X_PLANES_AT] != 0
+}
+
+/// Whether a matrix meets x as planes, where it is there as such.
+pub fn takes_planes(layout: WeightLayout, device: DeviceTraits) -> bool {
+    device.packed_dot_product && int16_kernel(layout.dtype).is_some()
+}
+
 /// Shared memory that a workgroup needs beside x: the sums that meet there.
 const OTHER_SHARED_BYTES: u32 = 4096;
 
@@ -49,18 +61,33 @@ pub fn dispatch(layer: &Linear, token_rows: u32, device: DeviceTraits, bindings:
     let WeightLayout { dtype, cols, .. } = layer.layout;
     // Two bytes a value; for 32 of them a scale, and a sum for each minimum.
     let int16_bytes = cols * 2 + cols / 8 * (1 + layer.layout.mins_a_group());
-    let fits = int16_bytes + OTHER_SHARED_BYTES <= device.shared_memory_bytes;
+    let fits = layer.x_planes || int16_bytes + OTHER_SHARED_BYTES <= device.shared_memory_bytes;
     let int16 = int16_kernel(dtype).filter(|_| device.packed_dot_product && fits);
-    let workgroup = Workgroup::of(layer, cols.div_ceil(chunk_len(dtype)), int16.is_some(), device);
     // A vec4 of x is polled as a whole.
     let polls = layer.handover.polls && cols.is_multiple_of(4);
     let layer = &Linear { handover: Handover { polls, ..layer.handover }, ..*layer };
+    // Whoever polls all of x at once reads it once a workgroup.
+    let staged_bytes = cols.next_multiple_of(8) * 4;
+    let stages = polls && staged_bytes + OTHER_SHARED_BYTES <= device.shared_memory_bytes;
+    assert!(
+        int16.is_some() || !(layer.x_planes || bindings.y_planes.is_some()),
+        "planes are for 16-bit activations"
+    );
+    let y_planes = bindings.y_planes.map_or(0, |_| 1 + u32::from(bindings.next_norm_weight.is_some()));
+    let traits = workgroup::Traits {
+        int16: int16.is_some(),
+        polls,
+        makes_planes: y_planes != 0,
+        reads_planes: layer.x_planes,
+    };
+    let workgroup = Workgroup::of(layer, traits, device);
     let constants = [
         &[workgroup.local_size][..],
         &layer.specialization(&bindings),
         &[layer.norm_eps.is_some().into()],
         &workgroup.constants(),
         &layer.handover.specialization(),
+        &[stages.into(), layer.x_planes.into(), y_planes],
     ];
     Dispatch {
         kernel: int16.unwrap_or(kernel(dtype)),

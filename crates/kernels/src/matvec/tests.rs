@@ -82,9 +82,11 @@ fn every_type_with_norm_and_epilogues() {
 #[test]
 fn every_workgroup_computes_the_product() {
     let candidates = |call: &Dispatch| Workgroup::candidates(call, traits(false).subgroup_size);
-    for (dtype, cols, epilogue) in
-        [(DType::F32, 1000, Epilogue::Add), (DType::F16, 1040, Epilogue::SiluGated), (DType::Q8_0, 2080, Epilogue::Add)]
-    {
+    for (dtype, cols, epilogue) in [
+        (DType::F32, 1000, Epilogue::Add),
+        (DType::F16, 1040, Epilogue::SiluGated),
+        (DType::Q8_0, 2080, Epilogue::Add),
+    ] {
         let norm_eps = Some(1e-6);
         let layer = LinearCase { dtype, rows: 34, cols, epilogue, norm_eps, ..LinearCase::default() };
         let (case, call, _) = case_of(plain, layer);
@@ -93,6 +95,44 @@ fn every_workgroup_computes_the_product() {
             assert_eq!(Workgroup::of_call(&other), workgroup);
             case.check(&other, 1e-5);
         }
+    }
+}
+
+#[test]
+fn planes_in_and_out() {
+    if !has_clusters() {
+        return;
+    }
+    let cases =
+        [(DType::Q8_0, Epilogue::Add), (DType::Q4K, Epilogue::SiluGated), (DType::Q6K, Epilogue::Store)];
+    for (dtype, epilogue) in cases {
+        for planes in [[true, false], [false, true], [true, true]] {
+            let (rows, cols) = (if epilogue.is_gated() { 192 } else { 96 }, whole_blocks(dtype, 1312));
+            let layer = LinearCase { dtype, rows, cols, epilogue, planes, ..LinearCase::default() };
+            check_planes(layer);
+            check_planes(LinearCase { norm_eps: Some(1e-6), ..layer });
+        }
+    }
+}
+
+/// y within the tolerance; its planes as what they stand for, since a value between two steps may go either way.
+fn check_planes(layer: LinearCase) {
+    let (case, call, y) = case_of(int16, layer);
+    let Some(device) = case.device_of(std::slice::from_ref(&call)) else { return };
+    let reference = case.reference_of(std::slice::from_ref(&call));
+    let floats = |memory: &crate::HostMemory| {
+        memory.read::<f32>(y)[..layer.rows as usize / if layer.epilogue.is_gated() { 2 } else { 1 }].to_vec()
+    };
+    let difference = |a: &[f32], b: &[f32]| resident_tensor::compare(a, b).relative_l2;
+    assert!(difference(&floats(&device), &floats(&reference)) < 3e-5, "{layer:?}");
+    if let Some(planes) = call.bound("y_planes") {
+        let [(found, squares), (expected, expected_squares)] =
+            [&device, &reference].map(|memory| crate::linear::planes::decode(memory, planes));
+        assert!(difference(&found, &expected) < 1e-4, "{layer:?}");
+        assert!(
+            (squares / expected_squares - 1.0).abs() < 1e-4,
+            "{layer:?}: {squares} of {expected_squares}"
+        );
     }
 }
 

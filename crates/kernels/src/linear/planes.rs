@@ -1,0 +1,64 @@
+//! Activations as planes of bytes, the way matvecs with 16-bit activations multiply them: x = scale · (256 · high + low) in groups of
+//! 32. The matvec that makes a row writes it this way, so that none of those that read it has to quantise it.
+//!
+//! Four arrays of 16 bytes a group (high bytes of values 0 – 15 and 16 – 31, then low bytes), and one with what belongs to the
+//! group: its scale as f32, the sums of x / scale of both halves as i32, and the sum of the squares before the norm's weight.
+
+use crate::{HostMemory, Slice};
+
+/// Values of a group.
+pub(crate) const GROUP: usize = 32;
+/// Bytes of a group.
+pub(crate) const GROUP_BYTES: usize = 80;
+
+/// Bytes of a row of `values` values, a multiple of 32.
+pub fn bytes(values: u32) -> u64 {
+    u64::from(values) / GROUP as u64 * GROUP_BYTES as u64
+}
+
+/// x of every group, and the sum of all squares.
+pub(crate) fn decode(memory: &HostMemory, slice: Slice) -> (Vec<f32>, f64) {
+    let words = memory.read::<u32>(slice);
+    let groups = words.len() * 4 / GROUP_BYTES;
+    let mut x = Vec::with_capacity(groups * GROUP);
+    let mut squares = 0.0;
+    for group in 0..groups {
+        let head = &words[(4 * groups + group) * 4..][..4];
+        squares += f64::from(f32::from_bits(head[3]));
+        for index in 0..GROUP {
+            let byte = |plane: usize| {
+                let word = words[((2 * plane + index / 16) * groups + group) * 4 + index % 16 / 4];
+                f32::from(word.to_le_bytes()[index % 4] as i8)
+            };
+            x.push(f32::from_bits(head[0]) * (256.0 * byte(0) + byte(1)));
+        }
+    }
+    (x, squares)
+}
+
+/// Writes a row, times the next norm's weight where there is one.
+pub(crate) fn encode(memory: &HostMemory, slice: Slice, row: &[f32], norm_weight: Option<&[f32]>) {
+    let mut words = memory.write::<u32>(slice);
+    let groups = row.len() / GROUP;
+    for (group, raw) in row.chunks_exact(GROUP).enumerate() {
+        let mut values: [f32; GROUP] = std::array::from_fn(|i| raw[i]);
+        if let Some(weight) = norm_weight {
+            values.iter_mut().zip(&weight[group * GROUP..]).for_each(|(value, weight)| *value *= weight);
+        }
+        let largest = values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        let inverse = if largest > 0.0 { 32512.0 / largest } else { 0.0 };
+        let whole = values.map(|value| (value * inverse).round_ties_even() as i32);
+        for (half, whole) in whole.chunks_exact(16).enumerate() {
+            for (word, four) in whole.chunks_exact(4).enumerate() {
+                let high: [i32; 4] = std::array::from_fn(|i| (four[i] + 128) >> 8);
+                let at = |plane: usize| ((2 * plane + half) * groups + group) * 4 + word;
+                words[at(0)] = u32::from_le_bytes(high.map(|byte| byte as u8));
+                words[at(1)] = u32::from_le_bytes(std::array::from_fn(|i| (four[i] - 256 * high[i]) as u8));
+            }
+        }
+        let sum = |half: &[i32]| half.iter().sum::<i32>() as u32;
+        let squares: f32 = raw.iter().map(|value| value * value).sum();
+        let head = [(largest / 32512.0).to_bits(), sum(&whole[..16]), sum(&whole[16..]), squares.to_bits()];
+        words[(4 * groups + group) * 4..][..4].copy_from_slice(&head);
+    }
+}
