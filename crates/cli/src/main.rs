@@ -9,6 +9,7 @@ mod embedded;
 mod exit;
 mod interrupt;
 mod model;
+mod model_file;
 mod output;
 mod settings;
 mod text;
@@ -49,6 +50,7 @@ enum Command {
     Bench(commands::bench::Args),
     Perplexity(commands::perplexity::Args),
     Quantize(commands::quantize::Args),
+    Synth(commands::synth::Args),
     Devices(commands::devices::Args),
     Rollout(Box<commands::rollout::Args>),
     Check(commands::check::Args),
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => commands::bench::run(&args),
         Command::Perplexity(args) => commands::perplexity::run(&args),
         Command::Quantize(args) => commands::quantize::run(&args),
+        Command::Synth(args) => commands::synth::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
         Command::Rollout(args) => commands::rollout::run(&args),
         Command::Check(args) => commands::check::run(&args),

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub(crate) struct ModelArgs {
-    /// A folder (config.json, *.safetensors, tokenizer.json), a .gguf file, or synth:SHAPE:FORMAT (random weights, for
-    /// bench) [default: the embedded story model]
+    /// A folder (config.json, *.safetensors, tokenizer.json), a .gguf file, or synth:SHAPE:FORMAT (random weights, which
+    /// say numbers) [default: the embedded story model]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Round the matrices to this while loading: q8 (q8_0), q4 (q4_0), bf16, f16 or q4_k_m. What has no more bits in the

@@ -1,4 +1,4 @@
-//! `resident quantize`, `perplexity` and `--weights`.
+//! `resident quantize`, `synth`, `perplexity` and `--weights`.
 
 mod common;
 
@@ -59,6 +59,27 @@ fn a_quantised_file_runs_and_its_cost_is_reported() {
 }
 
 #[test]
+fn a_synthetic_file_says_what_the_synthetic_model_says() {
+    let folder = TempDir::new().unwrap();
+    let (spec, out) = ("synth:stories15m:q8_0", folder.path().join("synth.gguf"));
+    let made: Value = resident(["synth", spec, "--json", "--out"]).argument(&out).run().expect(0).json();
+    assert_eq!(made["file_bytes"].as_u64(), Some(fs::metadata(&out).unwrap().len()));
+    assert_eq!((&made["spec"], &made["weights_format"]), (&spec.into(), &"q8_0".into()));
+    // Nine a layer, the embedding and the last norm.
+    assert_eq!(made["tensors"], 6 * 9 + 2);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let run = |model: &Path| -> Value {
+        let flags = ["run", "Once upon a time", "--max-tokens", "8", "--device", "cpu", "--json", "-m"];
+        resident(flags).argument(model).run().expect(0).json()
+    };
+    let (file, synthetic) = (run(&out), run(Path::new(spec)));
+    let text = file["generation"]["text"].as_str().unwrap();
+    assert_eq!(synthetic["generation"]["text"], text);
+    assert!(text.split_whitespace().count() > 3, "{text:?}");
+    assert_eq!(file["model"]["parameters"], synthetic["model"]["parameters"]);
+}
+
+#[test]
 fn perplexity_is_measured_in_chunks() {
     let folder = TempDir::new().unwrap();
     let flags = ["perplexity", "--device", "cpu", "--context", "32", "--file"];
@@ -86,5 +107,14 @@ fn what_cannot_be_done_is_refused() {
     assert!(unknown.stderr.contains("q4_k_m"), "{}", unknown.stderr);
     let synthetic = ["bench", "-m", "synth:qwen3-0.6b:q8_0", "--weights", "q4", "--device", "cpu"];
     resident(synthetic).fails(2, &["leave --weights out"]);
+    let synth = |spec: &str| resident(["synth", spec, "--out"]).argument(folder.path().join("synth.gguf"));
+    let unknown = synth("synth:").run().expect(2);
+    assert!(unknown.stderr.contains("SHAPE one of qwen3-0.6b"), "{}", unknown.stderr);
+    synth("synth:stories15m:q3_k").fails(1, &["288 elements", "256"]);
+    synth("synth:qwen3-0.6b:q3_k").fails(1, &["q3_k have 8 bits"]);
+    resident(["synth", "synth:stories15m:q8_0", "--out", "/no/such/x.gguf"])
+        .fails(1, &["there is no folder"]);
+    let blocks = ["bench", "-m", "synth:smollm2-135m:q4_k", "--device", "cpu"];
+    resident(blocks).fails(1, &["a row of 576 elements is no multiple of the 256"]);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no half a file is left");
 }

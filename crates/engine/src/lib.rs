@@ -26,7 +26,7 @@ pub use engine::{Activations, Engine, EngineOptions};
 pub use error::EngineError;
 pub use executor::ChosenExecutor;
 pub use generate::{FinishReason, Generated, Request};
-pub use open::{OpenModel, open_tokenizer};
+pub use open::{OpenModel, open_tokenizer, synthetic_file};
 pub use perplexity::{Divergence, PERPLEXITY_CONTEXT, Perplexity};
 pub use resident_kernels::pool_rows::Pooling;
 pub use resident_kernels::rope_kv::KvType;

@@ -5,12 +5,12 @@ use crate::chat::ChatTemplates;
 use crate::tokenizer::{GgufVocabulary, Tokenizer};
 use resident_kernels::pool_rows::Pooling;
 use resident_models::checkpoint::{Checkpoint, StoredPooling};
-use resident_models::{Export, Quantisation, SynthSpec};
+use resident_models::{Export, Quantisation, SynthFile, SynthSpec};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// A checkpoint with its tokenizer, or a synthetic model that has none.
+/// A checkpoint with its tokenizer, or a synthetic model with one of bytes and numbers.
 pub struct OpenModel {
     source: Source,
     name: String,
@@ -42,7 +42,7 @@ impl OpenModel {
         Ok(Self { source: Source::Checkpoint(Box::new(checkpoint)), name: name.to_owned(), weights: None })
     }
 
-    /// A model of random weights. It has no tokenizer.
+    /// A model of random weights, which says numbers.
     pub fn synthetic(spec: SynthSpec) -> Self {
         Self { name: spec.to_string(), source: Source::Synthetic(spec), weights: None }
     }
@@ -94,9 +94,8 @@ impl OpenModel {
         let checkpoint = match &self.source {
             Source::Checkpoint(checkpoint) => checkpoint,
             Source::Synthetic(spec) => {
-                let message =
-                    format!("{spec} has random weights and no tokenizer; it is for 'resident bench'");
-                return Err(EngineError::Request(message));
+                let made = Tokenizer::from_gguf(GgufVocabulary::synthetic(spec.vocab_size()));
+                return made.map_err(|source| EngineError::GgufTokenizer { file: spec.to_string(), source });
             }
         };
         match (checkpoint.folder(), checkpoint.gguf_metadata()) {
@@ -156,9 +155,19 @@ impl OpenModel {
     pub fn eos_ids(&self) -> Result<Vec<u32>, EngineError> {
         match &self.source {
             Source::Checkpoint(checkpoint) => Ok(checkpoint.token_ids()?.eos),
-            Source::Synthetic(_) => Ok(Vec::new()),
+            Source::Synthetic(_) => Ok(vec![GgufVocabulary::SYNTHETIC_END]),
         }
     }
+}
+
+/// Plans a GGUF file of a synthetic model, its tokenizer included.
+///
+/// # Errors
+/// Types that random weights have no file for.
+pub fn synthetic_file(spec: &SynthSpec) -> Result<SynthFile, EngineError> {
+    let mut file = SynthFile::plan(spec)?;
+    GgufVocabulary::write_synthetic(spec.vocab_size(), file.file());
+    Ok(file)
 }
 
 /// Loads a tokenizer from anything that holds one: a model's folder, a GGUF file (a vocabulary alone will do), a

@@ -157,6 +157,27 @@ impl WeightLayout {
         }
     }
 
+    /// The inverse of [`repack_row`](Self::repack_row): the row as a checkpoint stores it, from `values` and `scales` of
+    /// this layout.
+    ///
+    /// # Panics
+    /// If the lengths do not fit, or the type is q3_k and a scale has more than the 6 bits that its file keeps.
+    pub fn stored_row(&self, values: &[u8], scales: &[u8], stored: &mut [u8]) {
+        let dtype = self.dtype;
+        assert_eq!(dtype.row_bytes(self.cols.into()), Ok(stored.len() as u64), "a row of {dtype}");
+        if !dtype.is_quantised() {
+            return stored.copy_from_slice(&values[..stored.len()]);
+        }
+        let (planes, groups) = (Planes::of(dtype), self.groups());
+        let per_block = dtype.block_len() / GROUP;
+        for (block_index, block) in stored.chunks_exact_mut(dtype.block_bytes()).enumerate() {
+            let of_block: Vec<_> = (0..per_block)
+                .map(|index| planes.group(values, scales, block_index * per_block + index, groups))
+                .collect();
+            codec::store(dtype, &of_block, block);
+        }
+    }
+
     /// The row as f32, from this layout's `values` and `scales` of that row.
     #[inline(always)]
     pub fn decode_row(&self, values: &[u8], scales: &[u8], row: &mut [f32]) {
@@ -213,6 +234,9 @@ mod tests {
                 codec::decode(dtype, &stored, &mut expected);
                 let differs = row.iter().zip(&expected).position(|(a, b)| a.to_bits() != b.to_bits());
                 assert_eq!(differs, None, "{dtype}, {blocks} blocks");
+                let mut back = vec![0xa5; stored.len()];
+                layout.stored_row(&values, &scales, &mut back);
+                assert!(back == stored, "{dtype}, {blocks} blocks: the stored row does not come back");
             }
         }
     }

@@ -28,7 +28,7 @@ mod synth;
 mod weights;
 
 pub use error::ModelError;
-pub use export::{Export, ExportError, TensorClass};
+pub use export::{Export, ExportError, SynthFile, TensorClass};
 pub use model::{EmbedPlan, Executor, Handles, Model, ScorePlan, Shape, StepBuffers, max_context};
 pub use quantisation::{ModelFacts, Quantisation, UnknownQuantisation};
 pub use synth::{SynthError, SynthSpec};

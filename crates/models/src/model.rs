@@ -200,6 +200,23 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Decoder, ModelError> {
     }
 }
 
+/// The weights of a synthetic model, none of them in parts.
+pub(crate) fn synthetic_weights(spec: &SynthSpec) -> Result<WeightPlan<'static>, ModelError> {
+    let shape = Shape {
+        context: 1,
+        max_sequences: 1,
+        prefill_rows: Vec::new(),
+        score_rows: None,
+        pooling: None,
+        kv_type: KvType::F16,
+        executors: Vec::new(),
+        max_buffer_bytes: u64::MAX,
+        device: DeviceTraits::LEAST,
+        memory_bytes: u64::MAX,
+    };
+    Ok(Model::synthetic(spec, shape)?.weights)
+}
+
 impl<'a> Model<'a> {
     /// Builds the program of a checkpoint; nothing is read yet but its directory. Matrices of more bits than `weights`
     /// has are rounded to it when they are read.

@@ -39,11 +39,14 @@ struct ShapeOf {
     tied: bool,
 }
 
+/// Layers of Gemma 3 27B, whose scores have a scale of their own.
+const LAYERS_OF_GEMMA3_27B: u32 = 62;
+
 /// Context of all of them, so that all can be measured at the same depths.
 const CONTEXT: u32 = 40960;
 
 #[rustfmt::skip]
-static SHAPES: [ShapeOf; 12] = [
+static SHAPES: [ShapeOf; 13] = [
     ShapeOf { name: "qwen3-0.6b", family: Family::Qwen3, layers: 28, hidden: 1024, mlp: 3072, heads: 16, kv_heads: 8, head_dim: 128, vocab: 151_936, tied: true },
     ShapeOf { name: "qwen3-8b", family: Family::Qwen3, layers: 36, hidden: 4096, mlp: 12288, heads: 32, kv_heads: 8, head_dim: 128, vocab: 151_936, tied: false },
     ShapeOf { name: "qwen3-30b-a3b", family: Family::Qwen3Moe, layers: 48, hidden: 2048, mlp: 6144, heads: 32, kv_heads: 4, head_dim: 128, vocab: 151_936, tied: false },
@@ -56,6 +59,7 @@ static SHAPES: [ShapeOf; 12] = [
     ShapeOf { name: "llama3-8b", family: Family::Llama, layers: 32, hidden: 4096, mlp: 14336, heads: 32, kv_heads: 8, head_dim: 128, vocab: 128_256, tied: false },
     ShapeOf { name: "llama3-3b", family: Family::Llama, layers: 28, hidden: 3072, mlp: 8192, heads: 24, kv_heads: 8, head_dim: 128, vocab: 128_256, tied: true },
     ShapeOf { name: "smollm2-135m", family: Family::Llama, layers: 30, hidden: 576, mlp: 1536, heads: 9, kv_heads: 3, head_dim: 64, vocab: 49_152, tied: true },
+    ShapeOf { name: "stories15m", family: Family::Llama, layers: 6, hidden: 288, mlp: 768, heads: 6, kv_heads: 6, head_dim: 48, vocab: 32_000, tied: true },
 ];
 
 impl ShapeOf {
@@ -106,7 +110,8 @@ impl ShapeOf {
             Family::Qwen2 => Decoder { biases: Biases { qkv: true, ..Biases::default() }, ..plain },
             Family::Qwen3 => Decoder { normalise_heads: true, ..plain },
             Family::Qwen3Moe => {
-                let experts = ExpertShape { count: 128, slots: 8, intermediate_size: 768, normalise: true };
+                let experts =
+                    ExpertShape { count: 128, slots: 8, intermediate_size: self.mlp / 8, normalise: true };
                 let mut decoder = Decoder { normalise_heads: true, experts: Some(experts), ..plain };
                 decoder.layers.iter_mut().for_each(|layer| layer.has_experts = true);
                 decoder
@@ -120,6 +125,9 @@ impl ShapeOf {
                 let decoder = Decoder { normalise_heads: true, other_ropes: vec![local], ..gemma(plain) };
                 let mut decoder = decoder.with_windows(windows(1024, |layer| (layer + 1) % 6 != 0));
                 decoder.layers.iter_mut().for_each(|layer| layer.rope = usize::from(layer.window != 0));
+                if self.layers == LAYERS_OF_GEMMA3_27B {
+                    decoder.attention_scale = (self.heads as f32 / self.hidden as f32).sqrt();
+                }
                 decoder
             }
         }
@@ -193,8 +201,28 @@ impl SynthSpec {
         CONTEXT
     }
 
+    /// Rows of the embedding.
+    pub fn vocab_size(&self) -> u32 {
+        self.shape.vocab
+    }
+
     pub(crate) fn decoder(&self) -> Decoder {
         self.shape.decoder()
+    }
+
+    /// A small model of the family of each known shape.
+    #[cfg(test)]
+    pub(crate) fn small(format: &str) -> Vec<Self> {
+        let types = types_named(format).expect("a format");
+        let small = |known: &ShapeOf| {
+            // Gemma 3's pattern repeats after 6 layers, and the number of layers says which of them it is.
+            let layers = if known.layers == LAYERS_OF_GEMMA3_27B { known.layers } else { 7 };
+            let (heads, kv_heads, head_dim) = (4, 2, 64);
+            let small =
+                ShapeOf { layers, hidden: 256, mlp: 512, heads, kv_heads, head_dim, vocab: 272, ..*known };
+            Self { shape: Box::leak(Box::new(small)), types }
+        };
+        SHAPES.iter().map(small).collect()
     }
 }
 

@@ -1,11 +1,13 @@
 //! Weights on their way from a checkpoint to the device: which tensors make up a matrix, in which order their rows
-//! stand, and the repacking into the kernels' layout. A checkpoint is read once, front to back, in slices.
+//! stand, and the repacking into the kernels' layout. A checkpoint is read once, front to back, in slices. `random` has the
+//! weights of models without one.
+
+mod random;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::ModelError;
 use crate::quantisation::{ModelFacts, Quantisation};
 use rayon::prelude::*;
-use resident_kernels::random_fill::{self, RandomType};
 use resident_kernels::weights::WeightLayout;
 use resident_kernels::{Dispatch, Slice};
 use resident_plan::{BufferKind, Program};
@@ -160,6 +162,22 @@ enum Rows {
 }
 
 impl Rows {
+    /// Row 0 of the matrix that the part is one of: its first source and how many rows before the part's.
+    fn origin(&self) -> (&Source, u64) {
+        match self {
+            Rows::Stacked { stack, first } => (&stack.sources[0], *first),
+            Rows::Alternating { stacks, first } => (&stacks[0].sources[0], 2 * first),
+        }
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        let stacks = match self {
+            Rows::Stacked { stack, .. } => std::slice::from_ref(stack),
+            Rows::Alternating { stacks, .. } => &stacks[..],
+        };
+        stacks.iter().flat_map(|stack| &stack.sources)
+    }
+
     /// Source and stored row of the part's row `row`.
     fn at(&self, row: u64) -> (&Source, u64) {
         match self {
@@ -354,12 +372,8 @@ impl<'a> WeightPlan<'a> {
         len: u64,
         values: Values,
     ) -> Result<Slice, ModelError> {
-        let sources: Vec<&Source> = match &elements {
-            Rows::Stacked { stack, .. } => stack.sources.iter().collect(),
-            Rows::Alternating { stacks, .. } => stacks.iter().flat_map(|stack| &stack.sources).collect(),
-        };
         if let Some(checkpoint) = self.checkpoint() {
-            for Source { tensor, shape, .. } in sources {
+            for Source { tensor, shape, .. } in elements.sources() {
                 checkpoint.tensor_shaped(tensor, shape)?;
             }
         }
@@ -384,7 +398,10 @@ impl<'a> WeightPlan<'a> {
     fn dtype(&mut self, source: &Source) -> Result<DType, ModelError> {
         self.parameters += source.rows * source.cols();
         match self.origin {
-            Origin::Synthetic(SynthTypes::One(dtype)) => Ok(dtype),
+            Origin::Synthetic(SynthTypes::One(dtype)) => match dtype.row_bytes(source.cols()) {
+                Ok(_) => Ok(dtype),
+                Err(problem) => Err(ModelError::Shape(format!("{}: {problem}", source.tensor))),
+            },
             Origin::Synthetic(SynthTypes::Mixture(mixture)) => {
                 Ok(mixture.dtype(&source.tensor, &source.shape, self.facts))
             }
@@ -410,6 +427,8 @@ impl<'a> WeightPlan<'a> {
     ) {
         let one_row = WeightLayout { dtype, rows: 1, cols: matrix.cols };
         let row_bytes = one_row.row_bytes() + one_row.row_scale_bytes();
+        // Scales have whole halves of a word: those of an even number of rows end with a word, as random ones must.
+        let unit = unit.next_multiple_of(2);
         let rows_a_part = (self.max_buffer_bytes.saturating_sub(16) / row_bytes / unit * unit).max(unit);
         for first in (0..rows).step_by(rows_a_part as usize) {
             let layout = WeightLayout { rows: rows_a_part.min(rows - first), ..one_row };
@@ -477,72 +496,6 @@ impl<'a> WeightPlan<'a> {
             progress(done);
         }
         Ok(())
-    }
-
-    /// Fills matrices with random values of the variance that keeps activations in range, norms with ones, biases with zeros.
-    fn load_random(
-        &self,
-        sink: &mut dyn WeightSink,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(), ModelError> {
-        let mut done = 0;
-        for (seed, job) in (0..).zip(&self.jobs) {
-            match job {
-                Job::Vector { slice, values, .. } => {
-                    let value = if *values == Values::Bias { 0.0f32 } else { 1.0 };
-                    let filled = vec![value; (slice.bytes / 4) as usize];
-                    sink.write(*slice, bytemuck::cast_slice(&filled)).map_err(ModelError::Device)?;
-                    done += slice.bytes;
-                }
-                Job::Matrix { slice, layout, .. } => {
-                    for call in random_matrix(seed, *slice, *layout) {
-                        sink.run(&call).map_err(ModelError::Device)?;
-                    }
-                    done += slice.bytes;
-                }
-            }
-            progress(done);
-        }
-        Ok(())
-    }
-}
-
-/// The calls that fill a matrix with values of standard deviation 1/√cols.
-fn random_matrix(seed: u32, slice: Slice, layout: WeightLayout) -> Vec<Dispatch> {
-    let limit = (3.0 / layout.cols as f32).sqrt();
-    let values = slice.at(0, layout.value_bytes());
-    let ty = match layout.dtype {
-        DType::F32 => RandomType::F32,
-        DType::F16 => RandomType::F16,
-        DType::BF16 => RandomType::Bf16,
-        quantised => {
-            // Quants and sub-scales take any bits, so halves of any words in a small range are scales of every type.
-            let scales = slice.at(layout.value_bytes(), slice.bytes - layout.value_bytes());
-            let scale = limit / largest_multiple(quantised);
-            return vec![
-                random_fill::dispatch(RandomType::Bytes, seed, 0.0..1.0, values),
-                random_fill::dispatch(RandomType::F16, seed, scale * 0.9..scale * 1.1, scales),
-            ];
-        }
-    };
-    vec![random_fill::dispatch(ty, seed, -limit..limit, values)]
-}
-
-/// The largest weight of a type in units of its block's f16 scale.
-fn largest_multiple(dtype: DType) -> f32 {
-    match dtype {
-        DType::Q8_0 => 128.0,
-        DType::Q4_0 => 8.0,
-        DType::Q4_1 => 15.0,
-        DType::Q5_0 => 16.0,
-        DType::Q5_1 => 31.0,
-        DType::IQ4NL => 127.0,
-        DType::Q2K => 15.0 * 3.0,
-        DType::Q3K => 128.0 * 4.0,
-        DType::Q4K => 63.0 * 15.0,
-        DType::Q5K => 63.0 * 31.0,
-        DType::Q6K => 128.0 * 32.0,
-        DType::F32 | DType::F16 | DType::BF16 => 1.0,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Codecs against values that gguf-py and ggml agree on, bit for bit, and against each other.
 
 use resident_tensor::DType;
-use resident_tensor::codec::{GROUP, decode, encode, group};
+use resident_tensor::codec::{GROUP, decode, encode, group, store};
 use safetensors::SafeTensors;
 use std::path::Path;
 
@@ -46,6 +46,20 @@ fn a_single_group_is_what_the_whole_row_has_there() {
             let mut weights = [f32::NAN; GROUP];
             group(dtype, block, index % per_block).write(&mut weights);
             assert_eq!(weights.map(f32::to_bits), expected.map(f32::to_bits), "{dtype} group {index}");
+        }
+    }
+}
+
+#[test]
+fn groups_go_back_into_the_bytes_they_come_from() {
+    for dtype in types().filter(|dtype| dtype.is_quantised()) {
+        let Some((raw, _)) = blocks(dtype) else { return };
+        for block in raw.chunks_exact(dtype.block_bytes()) {
+            let groups: Vec<_> =
+                (0..dtype.block_len() / GROUP).map(|index| group(dtype, block, index)).collect();
+            let mut stored = vec![0xa5; block.len()];
+            store(dtype, &groups, &mut stored);
+            assert_eq!(stored, block, "{dtype}");
         }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod perplexity;
 pub(crate) mod quantize;
 pub(crate) mod rollout;
 pub(crate) mod run;
+pub(crate) mod synth;
 pub(crate) mod tokenize;
 pub(crate) mod verify;
 pub(crate) mod vorticity;

@@ -1,9 +1,9 @@
 //! `resident perplexity`: how well a model predicts a text.
 
-use crate::commands::quantize::bar;
 use crate::device::DeviceArgs;
 use crate::exit::{self, Usage};
 use crate::model::{self, ModelArgs};
+use crate::model_file::bar;
 use crate::output;
 use crate::text;
 use anyhow::Result;

@@ -2,16 +2,12 @@
 
 use crate::device::DeviceArgs;
 use crate::exit;
-use crate::model;
-use crate::output;
-use crate::text;
+use crate::model_file::{self, bar, mib};
+use crate::{model, output, text};
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressStyle};
 use resident_engine::{Divergence, EngineOptions, OpenModel, PERPLEXITY_CONTEXT};
-use resident_ledger::{AtomicFile, WriteError};
-use resident_models::{ExportError, Quantisation, TensorClass};
+use resident_models::{Quantisation, TensorClass};
 use std::fmt::Write as _;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 /// Write a model as GGUF with fewer bits a weight
@@ -72,22 +68,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 }
 
 impl Args {
-    /// Writes the file under another name, which becomes the right one when it is whole.
     fn write(&self, open: &OpenModel) -> Result<(Vec<TensorClass>, u64)> {
         let export = open.export(self.to)?;
-        let bar = bar(&format!("quantising to {}", self.to))?;
-        let mut file = BufWriter::with_capacity(1 << 20, AtomicFile::create(&self.out)?);
-        let written = export.write(&mut file, &mut |done, total| {
-            bar.set_length(total);
-            bar.set_position(done);
-        });
-        bar.finish_and_clear();
-        let classes = written.map_err(|error| match error {
-            ExportError::Io(error) => WriteError::of(&self.out, error).into(),
-            ExportError::Model(error) => anyhow::Error::from(error),
-        })?;
-        let file = file.into_inner().map_err(|error| WriteError::of(&self.out, error.into_error()))?;
-        file.commit()?;
+        let message = format!("quantising to {}", self.to);
+        let classes = model_file::write(&self.out, &message, |file, progress| export.write(file, progress))?;
         Ok((classes, export.file_bytes()))
     }
 
@@ -112,15 +96,6 @@ impl Args {
 
 fn display(path: &Path) -> String {
     path.display().to_string()
-}
-
-pub(crate) fn bar(message: &str) -> Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent} %").context("progress template")?;
-    Ok(ProgressBar::new(0).with_style(style).with_message(message.to_owned()))
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 impl Output {

@@ -16,6 +16,7 @@ mod pipeline;
 mod pre_tokenizers;
 mod sentencepiece;
 mod stop;
+mod synthetic;
 mod to_gguf;
 mod vocabulary;
 

@@ -57,6 +57,11 @@ fn byte_level_byte(character: char) -> Option<u8> {
     u8::try_from(byte).ok()
 }
 
+/// The characters that stand for bytes, in their order.
+pub(super) fn byte_level_alphabet() -> impl Iterator<Item = char> {
+    ('\u{21}'..='\u{143}').filter(|character| byte_level_byte(*character).is_some())
+}
+
 /// The byte that a token such as `<0xE4>` stands for.
 pub(super) fn byte_token(text: &str) -> Option<u8> {
     let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
@@ -72,7 +77,7 @@ pub(super) fn missing_bytes(
     has_token: impl Fn(&str) -> bool,
 ) -> Result<Vec<u8>, TokenizerError> {
     let lacks = |character: &char| !has_token(character.encode_utf8(&mut [0; 4]));
-    let mut missing: Vec<u8> = ('\u{21}'..='\u{143}').filter(lacks).filter_map(byte_level_byte).collect();
+    let mut missing: Vec<u8> = byte_level_alphabet().filter(lacks).filter_map(byte_level_byte).collect();
     // Bytes that never occur in UTF-8.
     missing.retain(|byte| !matches!(byte, 0xc0 | 0xc1 | 0xf5..));
     match missing.iter().find(|byte| matches!(byte, b'\n' | b' '..=b'~')) {

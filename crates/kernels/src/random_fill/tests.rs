@@ -40,3 +40,13 @@ fn halves_unpack_to_the_range() {
         }
     }
 }
+
+#[test]
+fn a_fill_goes_on_where_another_ends() {
+    let mut case = Case::new();
+    let (whole, rest) = (case.output(64 * 4), case.output(24 * 4));
+    let random = Random::new(RandomType::F16, 5, 0.5..1.0);
+    let words = case.reference_words(&random.dispatch(whole), whole);
+    assert_eq!(case.reference_words(&random.skip(40).dispatch(rest), rest), words[40..]);
+    assert_eq!(random.skip((1 << 32) + 7).word(0), words[7]);
+}

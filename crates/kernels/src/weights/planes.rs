@@ -143,6 +143,12 @@ impl Planes {
         }
     }
 
+    /// Group `at` of a row of `groups`.
+    #[inline(always)]
+    pub(super) fn group(&self, values: &[u8], scales: &[u8], at: usize, groups: usize) -> Group {
+        self.scales.group(self.unpack(values, at, groups), scales, at, groups)
+    }
+
     /// The quants of group `at`.
     #[inline(always)]
     fn unpack(&self, row: &[u8], at: usize, groups: usize) -> [i8; GROUP] {
@@ -293,6 +299,6 @@ impl Scales {
 pub(super) fn decode_row(planes: &Planes, values: &[u8], scales: &[u8], row: &mut [[f32; GROUP]]) {
     let groups = row.len();
     for (at, weights) in row.iter_mut().enumerate() {
-        planes.scales.group(planes.unpack(values, at, groups), scales, at, groups).write(weights);
+        planes.group(values, scales, at, groups).write(weights);
     }
 }

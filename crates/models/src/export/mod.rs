@@ -1,12 +1,16 @@
-//! Writes a checkpoint as one GGUF file whose matrices are quantised: `resident quantize`.
+//! Writes a checkpoint as one GGUF file whose matrices are quantised: `resident quantize`. `synthetic` writes a model without one.
 //!
 //! A GGUF file keeps its metadata and its names; of a Hugging Face folder, `hugging_face` says what they become. Tensors
 //! are read, rounded and written in slices of rows, so that memory holds a few megabytes of the model at a time.
 
 mod hugging_face;
+mod keys;
+mod synthetic;
+
+pub use synthetic::SynthFile;
 
 use crate::checkpoint::gguf::{GgufWriter, TensorInfo};
-use crate::checkpoint::{Checkpoint, TensorView};
+use crate::checkpoint::{Checkpoint, TensorView, gguf_tensor_name};
 use crate::error::ModelError;
 use crate::quantisation::{ModelFacts, Quantisation};
 use rayon::prelude::*;
@@ -193,7 +197,7 @@ impl<'a> Export<'a> {
             let batch = rows_a_batch.min(rows - first);
             let mut bytes = vec![0; batch * row_bytes];
             let sums = bytes.par_chunks_mut(row_bytes).enumerate().map(|(index, bytes)| {
-                let row = rounding.stored_row(first + index);
+                let row = stored_row(rounding.paired, first + index);
                 let stored = &view.data[row * stored_bytes..][..stored_bytes];
                 self.round_row(&view, stored, row as u64 * cols, rounding, bytes)
             });
@@ -255,13 +259,23 @@ struct Rounding {
     offset: f32,
 }
 
-impl Rounding {
-    /// The stored row that is written as row `row`.
-    fn stored_row(self, row: usize) -> usize {
-        let Some(head_dim) = self.paired.map(|head_dim| head_dim as usize) else { return row };
-        let (head, within) = (row / head_dim, row % head_dim);
-        head * head_dim + within % 2 * (head_dim / 2) + within / 2
-    }
+/// GGUF's name of a tensor of this canonical name.
+fn gguf_name(label: &str, architecture: &str, name: &str) -> Result<String, ModelError> {
+    gguf_tensor_name(architecture, name)
+        .ok_or_else(|| ModelError::Shape(format!("{label}: tensor \"{name}\" has no name in GGUF")))
+}
+
+/// The rows of a head of a tensor whose rotary pairs GGUF stores side by side.
+fn paired(architecture: &str, name: &str, head_dim: u32) -> Option<u32> {
+    let rotated = ["self_attn.q_proj.", "self_attn.k_proj."].iter().any(|part| name.contains(part));
+    (rotated && architecture == "llama").then_some(head_dim)
+}
+
+/// The row, in halves, that is written as row `row`, in pairs where heads of so many rows are paired.
+fn stored_row(paired: Option<u32>, row: usize) -> usize {
+    let Some(head_dim) = paired.map(|head_dim| head_dim as usize) else { return row };
+    let (head, within) = (row / head_dim, row % head_dim);
+    head * head_dim + within % 2 * (head_dim / 2) + within / 2
 }
 
 /// Sums over the tensors of a class.

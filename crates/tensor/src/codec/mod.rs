@@ -4,6 +4,7 @@ mod finite;
 mod floats;
 mod groups;
 mod quantise;
+mod store;
 
 pub use finite::first_non_finite;
 pub use floats::{
@@ -11,6 +12,7 @@ pub use floats::{
 };
 pub use groups::{GROUP, Group, IQ4_NL_VALUES, group};
 pub use quantise::{NoEncoder, encode};
+pub use store::store;
 
 use crate::DType;
 

@@ -6,7 +6,7 @@
 mod blocks;
 mod super_blocks;
 
-use super::{assert_lengths, encode_bf16, encode_f16};
+use super::{Group, assert_lengths, encode_bf16, encode_f16, store};
 use crate::DType;
 
 /// A type that can be read but is not written.
@@ -26,11 +26,11 @@ pub fn encode(dtype: DType, values: &[f32], out: &mut [u8]) -> Result<(), NoEnco
         }
         DType::F16 => encode_f16(values, out),
         DType::BF16 => encode_bf16(values, out),
-        DType::Q8_0 => each_block(values, out, blocks::q8_0),
-        DType::Q5_0 => each_block(values, out, blocks::q5_0),
-        DType::Q4_0 => each_block(values, out, blocks::q4_0),
-        DType::Q6K => each_block(values, out, super_blocks::q6_k),
-        DType::Q4K => each_block(values, out, super_blocks::q4_k),
+        DType::Q8_0 => each_block(dtype, values, out, blocks::q8_0),
+        DType::Q5_0 => each_block(dtype, values, out, blocks::q5_0),
+        DType::Q4_0 => each_block(dtype, values, out, blocks::q4_0),
+        DType::Q6K => each_block(dtype, values, out, super_blocks::q6_k),
+        DType::Q4K => each_block(dtype, values, out, super_blocks::q4_k),
         DType::Q4_1 | DType::Q5_1 | DType::Q2K | DType::Q3K | DType::Q5K | DType::IQ4NL => {
             return Err(NoEncoder(dtype));
         }
@@ -38,13 +38,16 @@ pub fn encode(dtype: DType, values: &[f32], out: &mut [u8]) -> Result<(), NoEnco
     Ok(())
 }
 
-fn each_block<const LEN: usize, const BYTES: usize>(
+fn each_block<const LEN: usize, const GROUPS: usize>(
+    dtype: DType,
     values: &[f32],
     out: &mut [u8],
-    encode: impl Fn(&[f32; LEN], &mut [u8; BYTES]),
+    encode: impl Fn(&[f32; LEN]) -> [Group; GROUPS],
 ) {
-    let blocks = out.as_chunks_mut::<BYTES>().0;
-    values.as_chunks::<LEN>().0.iter().zip(blocks).for_each(|(values, block)| encode(values, block));
+    let blocks = out.chunks_exact_mut(dtype.block_bytes());
+    values.as_chunks::<LEN>().0.iter().zip(blocks).for_each(|(values, block)| {
+        store(dtype, &encode(values), block);
+    });
 }
 
 /// The value of largest magnitude, with its sign; 0 among zeros.

@@ -5,6 +5,7 @@
 //! count more: they meet the large activations' share of the error.
 
 use super::{extreme, inverse};
+use crate::codec::Group;
 use half::f16;
 
 /// The nearest whole number, ties to even, for |value| below 2^22: an addition that compiles to vectors.
@@ -84,34 +85,30 @@ fn six_bits(parts: &[f32; 8]) -> (f16, [u8; 8]) {
     (unit, parts.map(|part| nearest((part * inverse).min(63.0)) as u8))
 }
 
-/// Scale of the scales, scale of the minima, eight of each in 6 bits, then for each pair of groups 32 bytes of nibbles.
-pub(super) fn q4_k(values: &[f32; 256], block: &mut [u8; 144]) {
+/// Eight scales and eight minima in 6 bits.
+pub(super) fn q4_k(values: &[f32; 256]) -> [Group; 8] {
     let groups = values.as_chunks::<32>().0;
     let (mut scales, mut mins) = ([0.0; 8], [0.0; 8]);
     for (index, group) in groups.iter().enumerate() {
         (scales[index], mins[index]) = scale_and_min(group);
     }
     let ((scale, sub_scales), (min, sub_mins)) = (six_bits(&scales), six_bits(&mins));
-    block[..2].copy_from_slice(&scale.to_le_bytes());
-    block[2..4].copy_from_slice(&min.to_le_bytes());
-    for index in 0..4 {
-        let (s, m) = (sub_scales[index + 4], sub_mins[index + 4]);
-        block[4 + index] = sub_scales[index] | s >> 4 << 6;
-        block[8 + index] = sub_mins[index] | m >> 4 << 6;
-        block[12 + index] = s & 15 | (m & 15) << 4;
-    }
-    block[16..].fill(0);
-    for (index, group) in groups.iter().enumerate() {
+    std::array::from_fn(|index| {
         let inverse = inverse(scale.to_f32() * f32::from(sub_scales[index]));
-        let min = min.to_f32() * f32::from(sub_mins[index]);
-        for (value, byte) in group.iter().zip(&mut block[16 + index / 2 * 32..]) {
-            *byte |= (nearest(((value + min) * inverse).clamp(0.0, 15.0)) as u8) << (index % 2 * 4);
+        let group_min = min.to_f32() * f32::from(sub_mins[index]);
+        Group {
+            quants: groups[index]
+                .map(|value| nearest(((value + group_min) * inverse).clamp(0.0, 15.0)) as i8),
+            scale,
+            min,
+            sub_scales: [sub_scales[index] as i8; 2],
+            sub_mins: [sub_mins[index]; 2],
         }
-    }
+    })
 }
 
-/// Low nibbles, high pairs of bits, sixteen scales, scale of the scales; see `groups::q6_k` for the order.
-pub(super) fn q6_k(values: &[f32; 256], block: &mut [u8; 210]) {
+/// Sixteen scales in 8 bits.
+pub(super) fn q6_k(values: &[f32; 256]) -> [Group; 8] {
     let mut scales = [0.0; 16];
     for (scale, values) in scales.iter_mut().zip(values.as_chunks::<16>().0) {
         *scale = symmetric_scale(values);
@@ -119,17 +116,11 @@ pub(super) fn q6_k(values: &[f32; 256], block: &mut [u8; 210]) {
     let unit = f16::from_f32(extreme(&scales) / -128.0);
     let per_unit = inverse(unit.to_f32());
     let sub_scales = scales.map(|scale| nearest((scale * per_unit).clamp(-128.0, 127.0)) as i8);
-    block.fill(0);
-    for (index, sub_scale) in sub_scales.iter().enumerate() {
-        block[192 + index] = *sub_scale as u8;
-    }
-    block[208..].copy_from_slice(&unit.to_le_bytes());
-    for (index, value) in values.iter().enumerate() {
-        let per_step = inverse(unit.to_f32() * f32::from(sub_scales[index / 16]));
-        let quant = (nearest((value * per_step).clamp(-32.0, 31.0)) as i8 + 32) as u8;
-        let (group, within) = (index / 32, index % 32);
-        let (run, of_run) = (group / 4, group % 4);
-        block[run * 64 + of_run % 2 * 32 + within] |= (quant & 15) << (of_run / 2 * 4);
-        block[128 + run * 32 + within] |= (quant >> 4) << (2 * of_run);
-    }
+    let groups = values.as_chunks::<32>().0;
+    std::array::from_fn(|index| {
+        let sub_scales = [sub_scales[2 * index], sub_scales[2 * index + 1]];
+        let per_step = sub_scales.map(|sub_scale| inverse(unit.to_f32() * f32::from(sub_scale)));
+        let quant = |at: usize| nearest((groups[index][at] * per_step[at / 16]).clamp(-32.0, 31.0)) as i8;
+        Group { sub_scales, ..Group::plain(std::array::from_fn(quant), unit, f16::ZERO) }
+    })
 }
