@@ -100,6 +100,47 @@ fn from_a_flow_to_a_field_and_its_error() {
     );
 }
 
+/// A rollout decodes on its own device; on a GPU nothing of z comes back for it.
+#[test]
+fn a_rollout_decodes_where_it_runs() {
+    let files = Files::encoded();
+    files.vorticity("fit --z run_Z.npz --out run_A.npz").run().expect(0);
+    let rollout_to = |folder: &str, device: &str, more: &[&str]| {
+        let run = resident(["rollout", "--steps", "20", "--decode-every", "10", "--no-gates", "--json"]);
+        let run = run.arguments(["--device", device]).arguments(more);
+        let run = run.argument("--z0").argument(files.path("run_z0.npz"));
+        let run = run.argument("--a").argument(files.path("run_A.npz"));
+        run.argument("--decode-out").argument(files.path(folder))
+    };
+    let rollout = |device: &str, more: &[&str]| rollout_to(device, device, more);
+    let field = |device: &str, step: u64| {
+        let path = files.path(device).join(format!("omega_{step:09}.npz"));
+        Npz::open(&path).unwrap().read::<f64>("omega").unwrap().values
+    };
+    for (device, kind) in devices() {
+        let report: Value = rollout(device, &[]).run().expect(0).json();
+        assert_eq!(report["rollout"]["cpu_readbacks"]["field"], 2, "{device}");
+        assert_eq!(fs::read_dir(files.path(device)).unwrap().count(), 4, "two fields and their pictures");
+        if kind == "cpu" {
+            continue;
+        }
+        let gates = report["gates"].as_array().unwrap();
+        let gate = gates.iter().find(|gate| gate["name"] == "state_readback").unwrap();
+        assert_eq!(gate["verdict"], "pass", "{gate}");
+        let read = &report["counters"]["after_seal"]["readback_bytes"];
+        assert_eq!((&read["fields"], &read["z"]), (&(2 * 32 * 32 * 4).into(), &Value::Null));
+        for step in [10, 20] {
+            let error = relative_error(&field(device, step), &field("cpu", step));
+            assert!(error < 1e-3, "{device}: {error} at step {step}");
+        }
+        fs::remove_dir_all(files.path(device)).unwrap();
+        rollout(device, &["--dtype", "f64"]).fails(1, &["decodes in f32", "--device cpu"]);
+        assert!(!files.path(device).exists(), "an empty folder is left");
+    }
+    fs::write(files.path("taken"), "").unwrap();
+    rollout_to("taken", "cpu", &[]).fails(1, &["taken", "no folder"]);
+}
+
 #[test]
 fn every_device_does_the_whole_way_in_f32() {
     let exact = Files::encoded();

@@ -52,13 +52,16 @@ pub struct RolloutReport {
     /// Those of them that went there during the run, a step.
     #[serde(rename = "A_uploaded_bytes_per_step")]
     pub a_uploaded_bytes_per_step: f64,
-    /// Times that something came back during the run: `z` whole, `hash`, `stats`, `defect` a few bytes each. The final state is
-    /// no part of it.
+    /// Times that something came back during the run: `z` whole, `field` decoded of it, `hash`, `stats`, `defect` a few bytes
+    /// each. The final state is no part of it.
     pub cpu_readbacks: BTreeMap<String, u64>,
     /// Times the host waited for the device, a step.
     pub fences_per_step: f64,
     /// Bytes of the states on the device, all trajectories.
     pub state_bytes: u64,
+    /// Bytes of a field that the device decodes and the host reads in the place of z; 0 where the host decodes.
+    #[serde(default)]
+    pub field_bytes: u64,
     /// Whether the final state was read back.
     pub reads_final_state: bool,
     /// Where `operator` and `state` lie: `device-local`, `host-visible` or `host`.

@@ -5,6 +5,7 @@
 //! - [`Inputs`], [`Rollout`]: z\[t+1\] = z\[t\] · A on a device, for as many steps as asked.
 
 mod baseline;
+mod decode;
 mod error;
 mod executor;
 mod inputs;
@@ -21,7 +22,7 @@ pub use baseline::measure_baseline;
 pub use error::RolloutError;
 pub use executor::Executor;
 pub use inputs::{Inputs, MAX_BATCH, MAX_DIM, Values};
-pub use outputs::{Decoder, MAX_SNAPSHOT_BYTES, Snapshots, blake2b, codec_of, write_state};
+pub use outputs::{Fields, MAX_SNAPSHOT_BYTES, Snapshots, blake2b, codec_of, decoder_of, write_state};
 pub use report::hash_text;
 pub use resident_kernels::real::{Operator, RealType};
 pub use resident_kernels::state_defect::Defect;

@@ -1,7 +1,7 @@
 //! What a rollout leaves behind: the final state, snapshots, decoded fields.
 
 use crate::npz::{Compression, Npz, NpzWriter};
-use crate::vorticity::{Codec, CodecMeta, DecodeOptions, write_png};
+use crate::vorticity::{Codec, CodecMeta, write_png};
 use crate::{Inputs, RolloutError, Values};
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
@@ -107,54 +107,64 @@ impl Snapshots {
     }
 }
 
-/// Decodes states into a folder: `omega_STEP.npz` (`omega` \[N, N\], `step`) and `omega_STEP.png`.
-pub struct Decoder {
-    folder: PathBuf,
-    meta: CodecMeta,
-    codec: Codec,
+/// The codec that decodes the states of a run that begins with this file; `seed` takes the place of the file's.
+///
+/// # Errors
+/// A file without the codec's keys, a batch, a codec of another dimension.
+pub fn decoder_of(z0: &Path, inputs: &Inputs, seed: Option<u64>) -> Result<CodecMeta, RolloutError> {
+    let mut meta = CodecMeta::read(&mut Npz::open(z0)?)?;
+    meta.seed = seed.unwrap_or(meta.seed);
+    meta.check_rollout(inputs)?;
+    Ok(meta)
 }
 
-impl Decoder {
-    /// The decoder of a state's file, for states of the run's dimension; `seed` takes the place of the file's.
-    ///
-    /// # Errors
-    /// A file without the codec's keys, a batch, a codec of another dimension, a folder that cannot be made.
-    pub fn new(folder: &Path, z0: &Path, inputs: &Inputs, seed: Option<u64>) -> Result<Self, RolloutError> {
+impl CodecMeta {
+    /// Refuses inputs whose states this does not decode.
+    pub(crate) fn check_rollout(&self, inputs: &Inputs) -> Result<(), RolloutError> {
         if inputs.is_batch {
             return Err(RolloutError::Usage("--decode-every decodes one trajectory, not a batch".to_owned()));
         }
-        let mut meta = CodecMeta::read(&mut Npz::open(z0)?)?;
-        meta.seed = seed.unwrap_or(meta.seed);
-        let codec = Codec::from_meta(&meta)?;
-        if codec.dimension() != inputs.operator.dim as usize {
-            return Err(RolloutError::Invalid(format!(
-                "{}: its codec makes vectors of {}, A is of {dim} x {dim}",
-                z0.display(),
-                codec.dimension(),
-                dim = inputs.operator.dim
-            )));
+        let dimension = Codec::from_meta(self)?.dimension();
+        if dimension != inputs.operator.dim as usize {
+            let dim = inputs.operator.dim;
+            let problem = format!("the codec of --z0 makes vectors of {dimension}, A is of {dim} x {dim}");
+            return Err(RolloutError::Invalid(problem));
         }
-        let refuse = |source| RolloutError::Invalid(format!("{}: {source}", folder.display()));
-        if !folder.is_dir() {
-            std::fs::create_dir(folder).map_err(refuse)?;
-        }
-        Ok(Self { folder: folder.to_owned(), meta, codec })
+        Ok(())
     }
+}
 
-    /// Decodes and writes one state.
+/// A folder of fields: `omega_STEP.npz` (`omega` \[N, N\], `step`) and `omega_STEP.png` for each.
+pub struct Fields {
+    folder: PathBuf,
+    n: usize,
+}
+
+impl Fields {
+    /// A folder for fields of N cells a side. It is made with the first of them.
     ///
     /// # Errors
-    /// Values that are not finite, files that cannot be written.
-    pub fn decode(&self, step: u64, z: &Values) -> Result<(), RolloutError> {
-        let options = DecodeOptions { seed: self.meta.seed_at(step), ..DecodeOptions::default() };
-        let omega = self.codec.decode(&z.to_f64(), &options)?.omega;
-        let n = self.codec.n();
+    /// Something else is there.
+    pub fn new(folder: &Path, n: usize) -> Result<Self, RolloutError> {
+        if folder.exists() && !folder.is_dir() {
+            return Err(RolloutError::Invalid(format!("{}: this is no folder", folder.display())));
+        }
+        Ok(Self { folder: folder.to_owned(), n })
+    }
+
+    /// Writes the field of a step.
+    ///
+    /// # Errors
+    /// Files that cannot be written.
+    pub fn write(&self, step: u64, omega: &[f64]) -> Result<(), RolloutError> {
+        let refuse = |source| RolloutError::Invalid(format!("{}: {source}", self.folder.display()));
+        std::fs::create_dir_all(&self.folder).map_err(refuse)?;
         let name = |extension: &str| self.folder.join(format!("omega_{step:09}.{extension}"));
         let mut file = NpzWriter::create(&name("npz"), Compression::Stored)?;
-        file.array("omega", &[n, n], &omega)?;
+        file.array("omega", &[self.n, self.n], omega)?;
         file.scalar("step", step as i64)?;
         file.finish()?;
-        Ok(write_png(&name("png"), &omega, n)?)
+        Ok(write_png(&name("png"), omega, self.n)?)
     }
 }
 

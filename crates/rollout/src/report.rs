@@ -1,5 +1,6 @@
 //! The outcome of a run as the report's section.
 
+use crate::decode::Decode;
 use crate::executor::Executor;
 use crate::program::Check;
 use crate::rollout::OPERATOR;
@@ -50,6 +51,7 @@ impl Rollout {
             cpu_readbacks: self.readbacks(outcome, hot),
             fences_per_step: per_step(hot.host_waits),
             state_bytes: self.state_bytes,
+            field_bytes: self.decode.as_ref().and_then(Decode::readback).map_or(0, |(field, _)| field.bytes),
             reads_final_state: outcome.final_state.is_some(),
             memory: self.memory(),
             hash: self.hash_report(outcome),
@@ -69,6 +71,7 @@ impl Rollout {
         let z = z.max(outcome.states_read);
         let counts = [
             ("z", z),
+            ("field", outcome.fields),
             ("hash", outcome.hashes.len() as u64),
             ("stats", outcome.stats.len() as u64),
             ("defect", outcome.defects.len() as u64),
@@ -90,6 +93,9 @@ impl Rollout {
             for (kernel, calls) in ran().filter(|(kernel, _)| kernel.starts_with(&name)) {
                 times.insert(kernel.clone(), *calls as f64 * seconds * 1e3);
             }
+        }
+        if let Some(seconds) = self.decode_seconds {
+            times.insert("decode_field".to_owned(), outcome.fields as f64 * seconds * 1e3);
         }
         times
     }

@@ -1,7 +1,9 @@
 //! A rollout made resident: A uploaded once, every plan recorded, the executor chosen by measurement, then sealed.
 
+use crate::decode::Decode;
 use crate::executor::{Executor, Way};
 use crate::program::{Check, CheckSet, Parts, Position, checks_at, holds};
+use crate::vorticity::CodecMeta;
 use crate::{Inputs, RolloutError, Strides, Values};
 use resident_kernels::real::RealType;
 use resident_kernels::state_hash;
@@ -40,6 +42,8 @@ pub struct Request {
     pub strides: Strides,
     /// By which executor; none lets measurements decide.
     pub executor: Option<Executor>,
+    /// What decodes z at the stride of decodes; without it the observer gets z.
+    pub decode: Option<CodecMeta>,
     /// Whether the final state is wanted.
     pub reads_final_state: bool,
     /// How the session is made.
@@ -68,6 +72,7 @@ pub struct Rerun {
 pub struct Rollout {
     pub(crate) session: Session,
     pub(crate) parts: Parts,
+    pub(crate) decode: Option<Decode>,
     pub(crate) request: Request,
     pub(crate) executor: Executor,
     pub(crate) candidates: Vec<Candidate>,
@@ -77,6 +82,8 @@ pub struct Rollout {
     /// Seconds of one step, and of one result of each check.
     pub(crate) step_seconds: f64,
     pub(crate) check_seconds: BTreeMap<&'static str, f64>,
+    /// Seconds of one field, where a device decodes.
+    pub(crate) decode_seconds: Option<f64>,
     pub(crate) state_bytes: u64,
     pub(crate) operator: resident_kernels::real::Operator,
     pub(crate) rows: u32,
@@ -113,6 +120,8 @@ impl Rollout {
         let mut program = Program::default();
         let sets = check_sets(&request);
         let parts = Parts::new(&mut program, inputs.operator, inputs.rows, &ways, &sets, operator_kind);
+        let decode = |meta| Decode::declare(&mut program, parts.states, inputs, &choice.target, meta);
+        let decode = request.decode.as_ref().map(decode).transpose()?;
         let mut session = request.session.clone();
         session.time_submissions = match &choice.target {
             Target::Vulkan(info) => info.limits.timestamp_valid_bits > 0,
@@ -121,17 +130,26 @@ impl Rollout {
         let builder = SessionBuilder::new(&choice.target, program, Arc::new(Ledger::new()), session)?;
         let mut preparation = Preparation { builder, parts, inputs, position: Position::default() };
         preparation.load_operator()?;
+        if let Some(decode) = &decode {
+            decode.load(&mut preparation.builder)?;
+        }
         preparation.reset()?;
         let chosen = preparation.choose(&ways, &mut candidates, request.executor.is_some())?;
         let (executor, expected_rate) = chosen;
         let mut check_seconds = BTreeMap::new();
         for check in Check::ALL.into_iter().filter(|check| check.stride(&request.strides) > 0) {
-            check_seconds.insert(check.class(), preparation.time_check(check, &sets)?);
+            debug_assert!(sets.contains(&(1 << check as u8)));
+            let plan = preparation.parts.checks(0, 1 << check as u8);
+            check_seconds.insert(check.class(), preparation.time(plan)?);
         }
+        let decode_plan = decode.as_ref().and_then(|decode| decode.plan(0));
+        let decode_seconds = decode_plan.map(|plan| preparation.time(plan)).transpose()?;
         let rerun = preparation.first_hash(executor, &request.strides, expected_rate)?;
         preparation.reset()?;
         let Preparation { builder, parts, .. } = preparation;
-        let session = builder.seal(&parts.states.map(|z| (z, "z")))?;
+        let fields = decode.as_ref().and_then(Decode::readback);
+        let readbacks: Vec<_> = parts.states.map(|z| (z, "z")).into_iter().chain(fields).collect();
+        let session = builder.seal(&readbacks)?;
         Ok(Self {
             session,
             request,
@@ -141,6 +159,8 @@ impl Rollout {
             rerun,
             step_seconds: 1.0 / expected_rate,
             check_seconds,
+            decode_seconds,
+            decode,
             state_bytes: parts.states[0].bytes,
             operator: inputs.operator,
             rows: inputs.rows,
@@ -373,11 +393,9 @@ impl Preparation<'_> {
         Ok(Ok(()))
     }
 
-    /// Seconds of one result of a check.
-    fn time_check(&mut self, check: Check, sets: &[CheckSet]) -> Result<f64, RolloutError> {
+    /// Seconds of a plan that stands beside the steps: a check, a decode.
+    fn time(&mut self, plan: PlanId) -> Result<f64, RolloutError> {
         const TIMES: u32 = 20;
-        debug_assert!(sets.contains(&(1 << check as u8)));
-        let plan = self.parts.checks(0, 1 << check as u8);
         self.builder.rehearse(&[plan])?;
         let start = Instant::now();
         self.builder.rehearse(&[plan; TIMES as usize])?;

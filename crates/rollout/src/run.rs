@@ -1,5 +1,6 @@
 //! The hot loop: batches of replays, of which the host hears when a batch is done and at the strides that were declared.
 
+use crate::decode::Decode;
 use crate::executor::Executor;
 use crate::program::{Check, CheckSet, Position, RESULTS, SEGMENTS, checks_at, holds};
 use crate::rollout::{Rollout, SCHEDULE};
@@ -34,12 +35,21 @@ pub trait Observer {
         ControlFlow::Continue(())
     }
 
-    /// z after a step that the strides of snapshots or decodes name.
+    /// z after a step that the stride of snapshots names, or that of decodes where the host decodes.
     ///
     /// # Errors
     /// Whatever keeps the observer from doing its work; ends the run.
     fn state(&mut self, step: u64, z: Values) -> Result<(), RolloutError> {
         let _ = (step, z);
+        Ok(())
+    }
+
+    /// The field of z \[N, N\] after a step that the stride of decodes names.
+    ///
+    /// # Errors
+    /// Whatever keeps the observer from doing its work; ends the run.
+    fn field(&mut self, step: u64, omega: Vec<f64>) -> Result<(), RolloutError> {
+        let _ = (step, omega);
         Ok(())
     }
 }
@@ -66,6 +76,8 @@ pub struct Outcome {
     pub defects: Vec<(u64, Defect)>,
     /// States that the observer got.
     pub states_read: u64,
+    /// Fields that the observer got.
+    pub fields: u64,
     /// The final state, where it was asked for.
     pub final_state: Option<Values>,
     /// Values of the final state that are not finite.
@@ -118,6 +130,7 @@ impl Rollout {
             stats: Vec::new(),
             defects: Vec::new(),
             states_read: 0,
+            fields: 0,
             final_state: None,
             final_non_finite: 0,
         };
@@ -133,10 +146,8 @@ impl Rollout {
             let Some(batch) = run.under_way.pop_front() else { break };
             run.finish(&batch)?;
             between(&mut run.rollout.session, batch.end)?;
-            if run.rollout.request.strides.reads_state(batch.end.step) {
-                let z = run.read_state(batch.end)?;
-                run.outcome.states_read += 1;
-                observer.state(batch.end.step, z)?;
+            if run.rollout.request.strides.takes_state(batch.end.step) {
+                run.hand_out(batch.end, observer)?;
             }
             stopped |= observer.progress(batch.end.step).is_break();
         }
@@ -156,8 +167,8 @@ impl Rollout {
 impl Run<'_> {
     fn may_submit(&self) -> bool {
         let strides = &self.rollout.request.strides;
-        // The host takes z from where the next batch would write.
-        let blocked = self.under_way.back().is_some_and(|batch| strides.reads_state(batch.end.step));
+        // Decoder and host take z from where the next batch would write.
+        let blocked = self.under_way.back().is_some_and(|batch| strides.takes_state(batch.end.step));
         let ahead = if self.rollout.session.is_asynchronous() { AHEAD } else { 1 };
         self.position.step < self.rollout.request.steps && self.under_way.len() < ahead && !blocked
     }
@@ -239,6 +250,32 @@ impl Run<'_> {
             Check::Stats => self.outcome.stats.push((step, Stats::of(real, &words))),
             Check::Defect => self.outcome.defects.push((step, Defect::of(real, &words))),
         }
+    }
+
+    /// Gives the observer the field and z, as far as the step's strides want them.
+    fn hand_out(&mut self, at: Position, observer: &mut dyn Observer) -> Result<(), RolloutError> {
+        let strides = self.rollout.request.strides;
+        let decodes = names(strides.decode, at.step);
+        let host_decodes = self.rollout.decode.as_ref().is_none_or(Decode::reads_state);
+        if decodes && !host_decodes {
+            let start = Instant::now();
+            let Rollout { decode, session, .. } = &mut *self.rollout;
+            let decode = decode.as_ref().expect("a device decodes");
+            let field = decode.field_at(session, at.place, at.step)?;
+            self.outcome.waited += start.elapsed();
+            self.outcome.fields += 1;
+            observer.field(at.step, field)?;
+        }
+        if names(strides.snapshot, at.step) || (decodes && host_decodes) {
+            let z = self.read_state(at)?;
+            self.outcome.states_read += 1;
+            if let Some(decode) = self.rollout.decode.as_ref().filter(|_| decodes && host_decodes) {
+                self.outcome.fields += 1;
+                observer.field(at.step, decode.field_of(at.step, &z)?)?;
+            }
+            observer.state(at.step, z)?;
+        }
+        Ok(())
     }
 
     fn read_state(&mut self, at: Position) -> Result<Values, RolloutError> {

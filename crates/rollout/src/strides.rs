@@ -13,7 +13,7 @@ pub struct Strides {
     pub defect: u64,
     /// z for the snapshot file.
     pub snapshot: u64,
-    /// z for the decoder.
+    /// A field of z.
     pub decode: u64,
     /// The host is woken to say how far the run is.
     pub progress: u64,
@@ -59,14 +59,14 @@ impl Strides {
         strides.map(|(_, stride)| (step / stride + 1).saturating_mul(stride)).fold(end, u64::min)
     }
 
-    /// Whether the host needs z at this step.
-    pub(crate) fn reads_state(&self, step: u64) -> bool {
+    /// Whether z is taken from where it lies at this step: by the host, or by the decoder.
+    pub(crate) fn takes_state(&self, step: u64) -> bool {
         names(self.snapshot, step) || names(self.decode, step)
     }
 
     /// Whether the host is woken at this step.
     pub(crate) fn wakes_host(&self, step: u64) -> bool {
-        self.reads_state(step) || names(self.progress, step)
+        self.takes_state(step) || names(self.progress, step)
     }
 }
 

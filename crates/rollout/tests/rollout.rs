@@ -1,6 +1,7 @@
 //! Whole rollouts: states beside the float64 oracle, counters beside a hand count, on every device and executor of this machine.
 
 use resident_ledger::{Counters, class};
+use resident_rollout::vorticity::{Codec, CodecConfig, CodecMeta, DecodeOptions, initial_field};
 use resident_rollout::{
     Executor, Inputs, Observer, Operator, Outcome, RealType, Request, Rollout, RolloutError, Strides, Values,
     hash,
@@ -293,6 +294,88 @@ fn the_counts_are_exact() {
             // A batch behind each state that is read, the reads, and the last batch.
             assert!(counters.submits <= 9 + 9 && counters.host_waits <= 18, "{counters:?}");
             assert!(!counters.upload_bytes.contains_key(class::WEIGHTS));
+        }
+    }
+}
+
+/// Keeps fields by step.
+#[derive(Default)]
+struct FieldsSeen(Vec<(u64, Vec<f64>)>);
+
+impl Observer for FieldsSeen {
+    fn field(&mut self, step: u64, omega: Vec<f64>) -> Result<(), RolloutError> {
+        self.0.push((step, omega));
+        Ok(())
+    }
+}
+
+/// A codec of 32 × 32 cells, and an operator that shrinks its vectors by a hundredth.
+fn decodable() -> (Codec, CodecMeta, Inputs) {
+    let omega = initial_field(32, 5);
+    let codec = Codec::for_first_frame(32, CodecConfig::default(), &omega).expect("codec");
+    let meta = CodecMeta::of(&codec, false, 11, 0.01);
+    let z: Vec<f32> = codec.encode(&omega).expect("vector").iter().map(|value| *value as f32).collect();
+    let dim = z.len();
+    let a = (0..dim * dim).map(|at| if at % (dim + 1) == 0 { 0.99 } else { 0.0 }).collect();
+    let operator = Operator { real: RealType::F32, dim: dim as u32 };
+    (codec, meta, Inputs { operator, a: Values::F32(a), rows: 1, z: Values::F32(z), is_batch: false })
+}
+
+/// A GPU decodes the state where it lies, in either of its places, and only the field comes back.
+#[test]
+fn fields_come_from_where_the_state_lies() {
+    let (codec, meta, inputs) = decodable();
+    let strides = Strides { decode: 5, snapshot: 10, ..Strides::default() };
+    for choice in devices() {
+        let decode = Some(meta.clone());
+        let executor = Some(Executor::Replay);
+        let request = Request { strides, decode, executor, reads_final_state: false, ..request(23) };
+        let mut rollout = Rollout::prepare(&choice, &inputs, request).expect("prepare");
+        let mut seen = FieldsSeen::default();
+        let outcome = rollout.run(&mut seen).expect("run");
+        assert_eq!(seen.0.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [5, 10, 15, 20]);
+        for (step, field) in &seen.0 {
+            let z: Vec<f64> = inputs.z.to_f64().iter().map(|z| z * 0.99f64.powi(*step as i32)).collect();
+            let options = DecodeOptions { seed: meta.seed_at(*step), ..DecodeOptions::default() };
+            let error = relative(field, &codec.decode(&z, &options).expect("field").omega);
+            assert!(error <= 2e-5, "{}: {error:.1e} at step {step}", choice.kind());
+        }
+        let counters = rollout.snapshot();
+        let report = rollout.report(&outcome, &counters);
+        let on_gpu = choice.kind() != Kind::Cpu;
+        assert_eq!((outcome.fields, outcome.states_read), (4, if on_gpu { 2 } else { 4 }));
+        assert_eq!(report.cpu_readbacks["field"], 4);
+        if on_gpu {
+            let Counters { mut readback_bytes, dispatches, host_waits, .. } = counters.after_seal;
+            readback_bytes.remove("timestamps");
+            let read = [("z", 2 * report.state_bytes), ("fields", 4 * 32 * 32 * 4), ("final_stats", 20)];
+            assert_eq!(readback_bytes, by_name(&read));
+            assert_eq!((dispatches["codec_compose"], report.field_bytes), (4, 32 * 32 * 4));
+            // A batch to each of 4 fields, its decoding and its read, 2 reads of z, the last batch and the last statistics.
+            assert!(host_waits <= 3 * 4 + 2 + 2, "{host_waits} waits");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_decoded_is_refused() {
+    let (_, meta, inputs) = decodable();
+    let strides = Strides { decode: 1, ..Strides::default() };
+    let refused = |choice: &Choice, inputs: &Inputs, meta: &CodecMeta| {
+        let request = Request { strides, decode: Some(meta.clone()), ..request(1) };
+        Rollout::prepare(choice, inputs, request).err().expect("refused").to_string()
+    };
+    let mut wide = inputs.clone();
+    wide.z = Values::F64(inputs.z.to_f64());
+    wide.a = Values::F64(inputs.a.to_f64());
+    wide.operator.real = RealType::F64;
+    for choice in devices() {
+        let batch = Inputs { is_batch: true, ..inputs.clone() };
+        assert!(refused(&choice, &batch, &meta).contains("one trajectory, not a batch"));
+        let error = refused(&choice, &small(40, RealType::F32), &meta);
+        assert!(error.contains("makes vectors of 654, A is of 40 x 40"), "{error}");
+        if choice.kind() != Kind::Cpu {
+            assert!(refused(&choice, &wide, &meta).contains("decodes in f32"));
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::{DeviceKind, Report, RolloutReport};
 const OPERATOR: &str = "operator";
 /// The class of readbacks of whole states.
 const STATE: &str = "z";
+/// The class of readbacks of fields.
+const FIELD: &str = "fields";
 /// Kernels that multiply by A begin so.
 const OPERATOR_KERNEL: &str = "vecmat";
 
@@ -89,10 +91,21 @@ fn operator_upload(report: &Report, rollout: &RolloutReport, AtMost { at_most }:
     result("operator_upload", passed, Figure::Count(during), Figure::Count(at_most), detail)
 }
 
-/// Steps at which snapshots or decodes need z.
+/// How often a stride named a step.
+fn times(rollout: &RolloutReport, stride: u64) -> u64 {
+    rollout.steps.checked_div(stride).unwrap_or(0)
+}
+
+/// Fields that the device decodes for the host to read.
+fn declared_fields(rollout: &RolloutReport) -> u64 {
+    if rollout.field_bytes == 0 { 0 } else { times(rollout, stride(rollout, "decode")) }
+}
+
+/// Steps at which the host reads z: for snapshots, and for decodes if it is the host that decodes.
 fn declared_reads(rollout: &RolloutReport) -> u64 {
     let [snapshot, decode] = ["snapshot", "decode"].map(|name| stride(rollout, name));
-    let times = |stride: u64| rollout.steps.checked_div(stride).unwrap_or(0);
+    let decode = if rollout.field_bytes == 0 { decode } else { 0 };
+    let times = |stride: u64| times(rollout, stride);
     let both = match (snapshot, decode) {
         (0, _) | (_, 0) => 0,
         (a, b) => (a / gcd(a, b)).checked_mul(b).map_or(0, times),
@@ -108,7 +121,7 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The host reads z where a stride says so, and nowhere else.
+/// The host reads z and fields where a stride says so, and nowhere else.
 fn state_readback(report: &Report, rollout: &RolloutReport, AtMost { at_most }: AtMost) -> GateResult {
     let bytes = report.hot_loop().readback_bytes.get(STATE).copied().unwrap_or(0);
     let of_the_end = if rollout.reads_final_state { rollout.state_bytes } else { 0 };
@@ -117,12 +130,18 @@ fn state_readback(report: &Report, rollout: &RolloutReport, AtMost { at_most }: 
     let counted_reads = in_the_loop.div_ceil(rollout.state_bytes.max(1));
     let exact = bytes >= of_the_end && in_the_loop == counted_reads * rollout.state_bytes;
     let reads = counted_reads.max(rollout.cpu_readbacks.get(STATE).copied().unwrap_or(0));
-    let passed = exact && reads >= declared && reads - declared <= at_most;
+    let fields = report.hot_loop().readback_bytes.get(FIELD).copied().unwrap_or(0);
+    let declared_bytes = declared_fields(rollout) * rollout.field_bytes;
+    let passed = exact && reads >= declared && reads - declared <= at_most && fields == declared_bytes;
     let detail = format!(
-        "{} of z in {}, {declared} by stride{}",
+        "{} of z in {}, {declared} by stride{}{}",
         counted(reads, "readback"),
         counted(rollout.steps, "step"),
-        if exact { "" } else { ", and not whole states" }
+        if exact { "" } else { ", and not whole states" },
+        match (fields, declared_bytes) {
+            (0, 0) => String::new(),
+            _ => format!(", {fields} bytes of fields, {declared_bytes} by stride"),
+        }
     );
     result("state_readback", passed, Figure::Count(reads), Figure::Count(declared + at_most), detail)
 }
@@ -135,9 +154,9 @@ fn synchronisation(report: &Report, rollout: &RolloutReport, limits: Synchronisa
         let steps = counted(rollout.steps, "step");
         return skip(name, &format!("{steps} are too few to judge, {min_steps} are enough"));
     }
-    // A declared wake waits for its batch, and a declared read once more.
+    // A declared wake waits for its batch, a declared read once more, and a field for its decoding and its read.
     let wakes = rollout.steps.checked_div(stride(rollout, "progress")).unwrap_or(0);
-    let declared = 2 * declared_reads(rollout) + wakes;
+    let declared = 2 * declared_reads(rollout) + 3 * declared_fields(rollout) + wakes;
     let stated = (rollout.fences_per_step * rollout.steps as f64).round() as u64;
     let waits = report.hot_loop().host_waits.max(stated);
     let share = waits.saturating_sub(declared) as f64 / rollout.steps as f64;

@@ -271,11 +271,12 @@ impl DeviceEncoder {
     }
 }
 
-/// A decoder as part of a program: it decodes the f32 vector of a slice where that lies, so a rollout can decode its state
+/// A decoder as part of a program: it decodes the f32 vectors of some slices where they lie, so a rollout can decode its state
 /// without reading it back.
 pub struct DecodeProgram {
     transform: Transform,
-    plan: PlanId,
+    /// By the vector.
+    plans: Vec<PlanId>,
     tables: [(Slice, Vec<u32>); 2],
     generator: Slice,
     options: Slice,
@@ -284,19 +285,18 @@ pub struct DecodeProgram {
 }
 
 impl DecodeProgram {
-    /// Adds the decoder's buffers and its plan to a program. `z` holds f32 (D).
+    /// Adds the decoder's buffers to a program, and a plan for each of the vectors `zs`, f32 (D).
     ///
     /// # Errors
     /// A size without kernels.
     ///
     /// # Panics
-    /// If `z` is not of the codec's dimension.
-    pub fn declare(program: &mut Program, codec: &Codec, z: Slice) -> Result<Self, VorticityError> {
+    /// If a vector is not of the codec's dimension.
+    pub fn declare(program: &mut Program, codec: &Codec, zs: &[Slice]) -> Result<Self, VorticityError> {
         check_size(codec.n())?;
         let transform = Transform::new(program, codec.n());
         let (n, bytes) = (transform.n, transform.field_bytes());
         let (place_words, counts) = places(codec.n(), codec.bands(), codec.anchors());
-        assert_eq!(z.bytes, u64::from(counts.dimension()) * 4, "a vector of the codec in f32");
         let jump_words = codec_spectra::jumps(n);
         let places = program.buffer("places", bytes, BufferKind::Weight);
         let jumps = program.buffer("jumps", size_of_val(&jump_words[..]) as u64, BufferKind::Weight);
@@ -306,21 +306,25 @@ impl DecodeProgram {
         let atoms = program.buffer("atoms", atoms_bytes, BufferKind::Mailbox);
         let decoded = program.buffer("decoded", 4 * bytes, BufferKind::State);
 
-        let mut plan = program.plan("decode_field", 1);
-        let spectra = plan.activation_bytes("spectra", 8 * bytes);
-        let gains = plan.activation_bytes("gains", 8);
-        let bindings = codec_spectra::Bindings { z, places, jumps, generator, spectra };
-        plan.dispatch("spectra", codec_spectra::dispatch(n, &counts, bindings));
-        let fields = transform.back(&mut plan, "back", spectra, 4);
-        let low = fields.at(0, 2 * bytes);
-        let (_, signs) = structure(&mut plan, &transform, codec.config(), low, 2);
-        let bindings = codec_gain::Bindings { z, fields, signs, gains };
-        plan.dispatch("gain", codec_gain::dispatch(n, &counts, bindings));
-        let bindings = codec_compose::Bindings { fields, signs, gains, options, atoms, decoded };
-        plan.dispatch("compose", codec_compose::dispatch(n, bindings));
-        let plan = plan.finish();
+        let mut plan_of = |z: Slice| {
+            assert_eq!(z.bytes, u64::from(counts.dimension()) * 4, "a vector of the codec in f32");
+            let mut plan = program.plan("decode_field", 1);
+            let spectra = plan.activation_bytes("spectra", 8 * bytes);
+            let gains = plan.activation_bytes("gains", 8);
+            let bindings = codec_spectra::Bindings { z, places, jumps, generator, spectra };
+            plan.dispatch("spectra", codec_spectra::dispatch(n, &counts, bindings));
+            let fields = transform.back(&mut plan, "back", spectra, 4);
+            let low = fields.at(0, 2 * bytes);
+            let (_, signs) = structure(&mut plan, &transform, codec.config(), low, 2);
+            let bindings = codec_gain::Bindings { z, fields, signs, gains };
+            plan.dispatch("gain", codec_gain::dispatch(n, &counts, bindings));
+            let bindings = codec_compose::Bindings { fields, signs, gains, options, atoms, decoded };
+            plan.dispatch("compose", codec_compose::dispatch(n, bindings));
+            plan.finish()
+        };
+        let plans = zs.iter().map(|z| plan_of(*z)).collect();
         let tables = [(places, place_words), (jumps, jump_words)];
-        Ok(Self { transform, plan, tables, generator, options, atoms, decoded })
+        Ok(Self { transform, plans, tables, generator, options, atoms, decoded })
     }
 
     /// Loads the tables.
@@ -335,17 +339,64 @@ impl DecodeProgram {
         Ok(())
     }
 
-    /// What has to be declared when the session is sealed.
+    /// What has to be declared for [`run`](Self::run) when the session is sealed.
     pub fn readback(&self) -> (Slice, &'static str) {
         (self.decoded, FIELDS)
     }
 
-    /// Decodes what the vector's slice holds after all submitted work. The caller has checked the vector, if it can: one that
-    /// is not finite gives a field that is not, which is an error.
+    /// What has to be declared for [`field`](Self::field): a quarter of that.
+    pub fn field_readback(&self) -> (Slice, &'static str) {
+        (self.decoded.at(0, self.transform.field_bytes()), FIELDS)
+    }
+
+    /// The plan that decodes a vector.
+    pub fn plan(&self, vector: usize) -> PlanId {
+        self.plans[vector]
+    }
+
+    /// Decodes what the slice of a vector holds after all submitted work. The caller has checked the vector, if it can: one
+    /// that is not finite gives a field that is not, which is an error.
     ///
     /// # Errors
     /// Atoms that make no sense or are too many, a field that is not finite; device errors.
-    pub fn run(&self, session: &mut Session, options: &DecodeOptions) -> Result<Decoded, VorticityError> {
+    pub fn run(
+        &self,
+        session: &mut Session,
+        vector: usize,
+        options: &DecodeOptions,
+    ) -> Result<Decoded, VorticityError> {
+        self.replay(session, vector, options)?;
+        let bytes = session.readback(self.readback().0)?;
+        let mut parts = bytes.chunks_exact(bytes.len() / 4);
+        let mut part = || parts.next().expect("four parts");
+        let (omega, low_pass, anchors) = (floats(part()), floats(part()), floats(part()));
+        let mask = part().chunks_exact(4).map(|word| word[0] == 1).collect();
+        check_finite("the decoded field", &omega)?;
+        Ok(Decoded { omega, low_pass, anchors, mask })
+    }
+
+    /// As [`run`](Self::run), and only the field comes back.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run).
+    pub fn field(
+        &self,
+        session: &mut Session,
+        vector: usize,
+        options: &DecodeOptions,
+    ) -> Result<Vec<f64>, VorticityError> {
+        self.replay(session, vector, options)?;
+        let omega = floats(&session.readback(self.field_readback().0)?);
+        check_finite("the decoded field", &omega)?;
+        Ok(omega)
+    }
+
+    fn replay(
+        &self,
+        session: &mut Session,
+        vector: usize,
+        options: &DecodeOptions,
+    ) -> Result<(), VorticityError> {
         options.check()?;
         if options.atoms.len() > MAX_ATOMS {
             let text = format!("{} atoms, a decoder in f32 has room for {MAX_ATOMS}", options.atoms.len());
@@ -363,15 +414,8 @@ impl DecodeProgram {
         write(self.generator, bytemuck::cast_slice(&Pcg64::new(options.seed).words()));
         write(self.options, bytemuck::bytes_of(&compose));
         write(self.atoms, bytemuck::cast_slice(&atoms));
-        let ticket = session.submit(&[self.plan])?;
-        session.wait(ticket)?;
-        let bytes = session.readback(self.decoded)?;
-        let mut parts = bytes.chunks_exact(bytes.len() / 4);
-        let mut part = || parts.next().expect("four parts");
-        let (omega, low_pass, anchors) = (floats(part()), floats(part()), floats(part()));
-        let mask = part().chunks_exact(4).map(|word| word[0] == 1).collect();
-        check_finite("the decoded field", &omega)?;
-        Ok(Decoded { omega, low_pass, anchors, mask })
+        let ticket = session.submit(&[self.plan(vector)])?;
+        Ok(session.wait(ticket)?)
     }
 }
 
@@ -386,7 +430,7 @@ impl DeviceDecoder {
     pub(super) fn new(place: &Place, codec: &Codec) -> Result<Self, VorticityError> {
         let mut program = Program::default();
         let z = program.buffer("z", codec.dimension() as u64 * 4, BufferKind::Mailbox);
-        let decode = DecodeProgram::declare(&mut program, codec, z)?;
+        let decode = DecodeProgram::declare(&mut program, codec, &[z])?;
         let mut builder =
             SessionBuilder::new(&place.target, program, place.ledger.clone(), place.session.clone())?;
         decode.load(&mut builder)?;
@@ -396,6 +440,6 @@ impl DeviceDecoder {
 
     pub(super) fn decode(&mut self, z: &[f64], options: &DecodeOptions) -> Result<Decoded, VorticityError> {
         self.session.write_mailbox(self.z, bytemuck::cast_slice(&narrow(z)), INPUTS);
-        self.decode.run(&mut self.session, options)
+        self.decode.run(&mut self.session, 0, options)
     }
 }

@@ -489,14 +489,14 @@ fn a_state_on_the_device_is_decoded_there() {
     for place in places() {
         let mut program = Program::default();
         let state = program.buffer("z", z.len() as u64 * 4, BufferKind::State);
-        let decode = DecodeProgram::declare(&mut program, &codec(), state).unwrap();
+        let decode = DecodeProgram::declare(&mut program, &codec(), &[state]).unwrap();
         let mut builder =
             SessionBuilder::new(&place.target, program, place.ledger.clone(), place.session.clone()).unwrap();
         decode.load(&mut builder).unwrap();
         let narrow: Vec<f32> = z.iter().map(|value| *value as f32).collect();
         builder.load(state, bytemuck::cast_slice(&narrow), "inputs").unwrap();
         let mut session = builder.seal(&[decode.readback()]).unwrap();
-        let found = decode.run(&mut session, &options).unwrap();
+        let found = decode.run(&mut session, 0, &options).unwrap();
         assert_close(&found.omega, &expected.omega, 3e-6);
         let read = place.ledger.snapshot().after_seal.readback_bytes;
         assert!(read.keys().all(|class| class == "fields"), "{read:?}");

@@ -12,8 +12,8 @@ use resident_ledger::{
 };
 use resident_rollout::npz::Npz;
 use resident_rollout::{
-    Decoder, Executor, Inputs, MAX_SNAPSHOT_BYTES, Outcome, RealType, Request, Rollout, Snapshots, Strides,
-    codec_of, measure_baseline, operator_room, write_state,
+    Executor, Fields, Inputs, MAX_SNAPSHOT_BYTES, Outcome, RealType, Request, Rollout, Snapshots, Strides,
+    codec_of, decoder_of, measure_baseline, operator_room, write_state,
 };
 use resident_runtime::SessionOptions;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ Examples:
   resident rollout --z0 z0.npz --a A.npz --steps 10000 --snapshot-every 100 --snapshot-out traj.npz
 
 The files are NumPy's: z [D] and A [D, D], with z a row vector on A's left; --batch-from reads Z [B, D]. Strides name the steps
-k, 2k, 3k ...; 0 is never. Hash, stats and defect are computed on the device; snapshots and decodes read z. docs/rollout.md has
+k, 2k, 3k ...; 0 is never. Hash, stats and defect are computed on the device, and so are decoded fields; snapshots read z. docs/rollout.md has
 the files, docs/profiling.md the figures and docs/report.md the gates of the report.")]
 pub(crate) struct Args {
     /// The state to begin with: `z [D]`
@@ -137,20 +137,25 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     )?;
     args.refuse_many_snapshots(&inputs)?;
     let codec = args.z0.as_deref().map(codec_of).transpose()?.flatten().filter(|_| !inputs.is_batch);
-    let decoder = match (&args.decode_out, &args.z0) {
-        (Some(folder), Some(z0)) => Some(Decoder::new(folder, z0, &inputs, args.seed)?),
+    let decode = match (&args.decode_out, &args.z0) {
+        (Some(_), Some(z0)) => Some(decoder_of(z0, &inputs, args.seed)?),
         (Some(_), None) => {
             return Err(Usage("--decode-every needs --z0, whose file has the codec".into()).into());
         }
         (None, _) => None,
     };
 
+    let fields = match (&args.decode_out, &decode) {
+        (Some(folder), Some(decode)) => Some(Fields::new(folder, decode.n)?),
+        _ => None,
+    };
     let session =
         SessionOptions { pipeline_cache_dir: settings::pipeline_cache_dir(), ..SessionOptions::default() };
     let request = Request {
         steps: args.steps,
         strides,
         executor: args.executor.0,
+        decode,
         reads_final_state: args.out.is_some(),
         session,
     };
@@ -158,7 +163,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let load = start.elapsed();
     interrupt::watch();
     let mut watch =
-        Watch::new(args.steps, strides, args.snapshot_out.is_some().then(Snapshots::default), decoder)?;
+        Watch::new(args.steps, strides, args.snapshot_out.is_some().then(Snapshots::default), fields)?;
     let outcome = rollout.run(&mut watch);
     watch.finish();
     let outcome = outcome?;

@@ -3,7 +3,7 @@
 use crate::{interrupt, output};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use resident_rollout::{Decoder, Observer, RolloutError, Snapshots, Strides, Values};
+use resident_rollout::{Fields, Observer, RolloutError, Snapshots, Strides, Values};
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -16,7 +16,7 @@ pub(super) struct Watch {
     /// Lines in place of a bar that nobody would see.
     lines: bool,
     pub(super) snapshots: Option<Snapshots>,
-    decoder: Option<Decoder>,
+    fields: Option<Fields>,
 }
 
 impl Watch {
@@ -24,14 +24,14 @@ impl Watch {
         steps: u64,
         strides: Strides,
         snapshots: Option<Snapshots>,
-        decoder: Option<Decoder>,
+        fields: Option<Fields>,
     ) -> Result<Self> {
         let style =
             ProgressStyle::with_template("rollout {wide_bar} {human_pos}/{human_len} {per_sec} {eta}")
                 .context("progress template")?;
         let bar = ProgressBar::new(steps).with_style(style);
         let lines = strides.progress > 0 && !std::io::stderr().is_terminal();
-        Ok(Self { steps, strides, start: Instant::now(), bar, lines, snapshots, decoder })
+        Ok(Self { steps, strides, start: Instant::now(), bar, lines, snapshots, fields })
     }
 
     pub(super) fn finish(&self) {
@@ -50,14 +50,15 @@ impl Observer for Watch {
     }
 
     fn state(&mut self, step: u64, z: Values) -> Result<(), RolloutError> {
-        if let Some(decoder) = self.decoder.as_ref().filter(|_| step.is_multiple_of(self.strides.decode)) {
-            decoder.decode(step, &z)?;
-        }
         if let Some(snapshots) =
             self.snapshots.as_mut().filter(|_| step.is_multiple_of(self.strides.snapshot))
         {
             snapshots.add(step, z);
         }
         Ok(())
+    }
+
+    fn field(&mut self, step: u64, omega: Vec<f64>) -> Result<(), RolloutError> {
+        self.fields.as_ref().map_or(Ok(()), |fields| fields.write(step, &omega))
     }
 }

@@ -198,6 +198,23 @@ fn an_idle_gpu_fails() {
     assert_eq!(verdict(&report, "gpu_share"), Verdict::Skip);
 }
 
+/// A device that decodes hands out fields in the place of z, whole ones and as many as the stride says.
+#[test]
+fn fields_take_the_place_of_states() {
+    let mut report = good();
+    let steps = rollout(&mut report).steps;
+    rollout(&mut report).strides.insert("decode".into(), steps / 4);
+    rollout(&mut report).field_bytes = 4096;
+    // The snapshots, and the end.
+    report.counters.after_seal.readback_bytes.insert("z".into(), 2048 * 31);
+    report.counters.after_seal.readback_bytes.insert("fields".into(), 4 * 4096);
+    assert_eq!(verdict(&report, "state_readback"), Verdict::Pass);
+    for bytes in [0, 3 * 4096, 5 * 4096] {
+        report.counters.after_seal.readback_bytes.insert("fields".into(), bytes);
+        assert_eq!(verdict(&report, "state_readback"), Verdict::Fail, "{bytes} bytes");
+    }
+}
+
 #[test]
 fn checks_that_dominate_fail() {
     fails("operator_share", "33 %", |report| {
