@@ -254,7 +254,18 @@ fn wrong_requests_are_refused_before_anything_is_written() {
     let z0 = ["--z0", "out:z0.npz"];
     let one = |more: &[&'static str]| [&z0[..], more].concat();
     refused(&one(&["--steps", "0"]), 2, &["--steps is 0"]);
-    refused(&one(&["--steps", "10", "--hash-every", "11"]), 2, &["--hash-every is 11", "10 steps"]);
+    for name in ["hash", "stats", "defect", "snapshot", "decode", "progress"] {
+        let flag = format!("--{name}-every");
+        let stride = [&z0[..], &["--steps", "10", &flag, "11"]].concat();
+        let out = format!("--{name}-out");
+        let needs = ["snapshot", "decode"].contains(&name);
+        let stride = if needs { [&stride[..], &[&out, "out:made"]].concat() } else { stride };
+        refused(&stride, 2, &[&format!("{flag} is 11"), "10 steps"]);
+    }
+    let most = u64::MAX.to_string();
+    let snapshots =
+        [&z0[..], &["--steps", &most, "--snapshot-every", "1", "--snapshot-out", "out:s.npz"]].concat();
+    refused(&snapshots, 2, &["--snapshot-every 1 keeps", "use a larger stride"]);
     refused(
         &one(&["--steps", "10", "--decode-every", "5", "--decode-out", "out:d"]),
         1,
@@ -300,6 +311,46 @@ fn wrong_files_are_refused_by_name_and_place() {
         b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (20000, 20000), }";
     fs::write(files.path("a.npz"), header).unwrap();
     refused(&["a.npz"]);
+}
+
+/// Pickles could run anything, and a few bytes can claim to be gigabytes: neither is opened up, and little memory will do.
+#[test]
+fn hostile_files_are_refused_unread() {
+    let files = Files::new();
+    let before = files.names();
+    let refused = |file: &str, bytes: &[u8], says: &[&str]| {
+        let kept = fs::read(files.path(file)).unwrap();
+        fs::write(files.path(file), bytes).unwrap();
+        files.one(&["--steps", "5", "--device", "cpu", "--out", "out:o.npz"]).limited().fails(1, says);
+        fs::write(files.path(file), kept).unwrap();
+        assert_eq!(files.names(), before);
+    };
+    // One stored value, and another header over its own: the same bytes, of which spaces pad the end.
+    let claiming = |name: &str, header: &str| {
+        let path = files.folder.path().with_extension("npz");
+        let mut npz = NpzWriter::create(&path, Compression::Stored).unwrap();
+        npz.array(name, &[1], &[1.0f64]).unwrap();
+        npz.finish().unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let at = bytes.windows(8).position(|w| w == b"{'descr'").unwrap();
+        let end = at + bytes[at..].iter().position(|byte| *byte == b'\n').unwrap();
+        bytes[at..end].copy_from_slice(format!("{header:<width$}", width = end - at).as_bytes());
+        bytes
+    };
+    for (file, name) in [("a.npz", "A"), ("z0.npz", "z")] {
+        let object = claiming(name, "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }");
+        refused(file, &object, &[file, "pickles, which could run anything"]);
+        refused(file, b"\x80\x04\x95abc", &[file, "this is a Python pickle"]);
+        refused(file, b"", &[file, "empty"]);
+    }
+    let mut bomb = claiming("A", "{'descr': '<f8', 'fortran_order': False, 'shape': (16384, 16384), }");
+    refused("a.npz", &bomb, &["a.npz", "does not fit the 8 bytes"]);
+    // Now the directory says the same.
+    let directory = bomb.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    let claimed = (128u32 + (1 << 31)).to_le_bytes();
+    bomb[directory + 24..directory + 28].copy_from_slice(&claimed);
+    refused("a.npz", &bomb, &["a.npz", "cannot unpack to"]);
 }
 
 #[cfg(unix)]

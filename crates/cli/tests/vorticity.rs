@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Resident, devices, resident, vulkan};
-use resident_rollout::npz::Npz;
+use resident_rollout::npz::{Compression, Npz, NpzWriter};
 use resident_rollout::vorticity::relative_error;
 use serde_json::Value;
 use std::fs;
@@ -136,6 +136,17 @@ fn a_rollout_decodes_where_it_runs() {
         fs::remove_dir_all(files.path(device)).unwrap();
         rollout(device, &["--dtype", "f64"]).fails(1, &["decodes in f32", "--device cpu"]);
         assert!(!files.path(device).exists(), "an empty folder is left");
+    }
+    // An operator that overflows: the error comes before any file.
+    let mut npz = NpzWriter::create(&files.path("run_A.npz"), Compression::Deflated).unwrap();
+    let grown: Vec<f32> = (0..654 * 654).map(|at| if at % 655 == 0 { 1e20 } else { 0.0 }).collect();
+    npz.array("A", &[654, 654], &grown).unwrap();
+    npz.finish().unwrap();
+    for (device, _) in devices() {
+        let out = files.path("z.npz");
+        let overflowing = rollout_to("overflown", device, &["--out"]).argument(&out);
+        overflowing.fails(1, &["expected finite"]);
+        assert!(!out.exists() && !files.path("overflown").exists(), "{device}");
     }
     fs::write(files.path("taken"), "").unwrap();
     rollout_to("taken", "cpu", &[]).fails(1, &["taken", "no folder"]);

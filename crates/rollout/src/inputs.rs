@@ -112,10 +112,10 @@ pub struct Inputs {
 
 impl Inputs {
     /// Reads `A` \[D, D\] from `a`, and the states from `batch` (`Z`, `z` or `z0`, \[B, D\]) where there is one, else from `z0`
-    /// (`z` or `z0`, \[D\]). `memory_bytes` is what the device has for A, which is looked at before A is read.
+    /// (`z` or `z0`, \[D\]). `memory_bytes` is what the device has for A, and for the states, looked at before they are read.
     ///
     /// # Errors
-    /// Files that are broken, lack a key or have another shape; values that are not finite; an A that is too large.
+    /// Files that are broken, lack a key or have another shape; values that are not finite; an A or states that are too large.
     pub fn read(
         z0: Option<&Path>,
         batch: Option<&Path>,
@@ -145,11 +145,19 @@ impl Inputs {
         let name = names.iter().find(|name| file.has(name)).unwrap_or(&names[0]);
         let dim = operator.dim as usize;
         let shape = state_shape(&mut file, name, dim, is_batch)?;
+        let rows = if is_batch { shape[0] as u32 } else { 1 };
+        if operator.state_bytes(rows) > memory_bytes {
+            return Err(RolloutError::Invalid(format!(
+                "{}: {rows} states of {dim} values take {} bytes in {real}, the device has room for {memory_bytes}; roll fewer \
+                 at a time, with --dtype f32 or on another device",
+                path.display(),
+                operator.state_bytes(rows)
+            )));
+        }
         let z = Values::read(&mut file, name, &shape, real)?;
         refuse_non_finite(path, name, &z, dim, is_batch)?;
         let a_values = Values::read(&mut a_file, "A", &[dim, dim], real)?;
         refuse_non_finite(a, "A", &a_values, dim, true)?;
-        let rows = if is_batch { shape[0] as u32 } else { 1 };
         Ok(Self { operator, a: a_values, rows, z, is_batch })
     }
 
@@ -206,6 +214,7 @@ fn refuse_non_finite(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::npz::{Compression, NpzWriter};
     use proptest::prelude::*;
 
     #[test]
@@ -216,6 +225,39 @@ mod tests {
         let words: Vec<f32> = bytes.chunks(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         assert_eq!(words, [1.0, 2.0, 3.0, 0.0, 4.0, 5.0, 6.0, 0.0]);
         assert_eq!(values.padded_rows(operator, 1, 1), bytes[16..]);
+    }
+
+    #[test]
+    fn what_the_device_has_no_room_for_is_refused_before_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, key: &str, shape: &[usize]| {
+            let path = folder.path().join(name);
+            let mut file = NpzWriter::create(&path, Compression::Stored).unwrap();
+            file.array(key, shape, &vec![0.5f32; shape.iter().product()]).unwrap();
+            file.finish().unwrap();
+            // Whoever reads the values finds damage.
+            let mut bytes = std::fs::read(&path).unwrap();
+            let at = bytes.windows(4).position(|word| word == 0.5f32.to_le_bytes()).unwrap();
+            bytes[at] = 1;
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let (a, batch) = (write("a.npz", "A", &[5, 5]), write("z.npz", "Z", &[30, 5]));
+        let refused = |real, room| Inputs::read(None, Some(&batch), &a, real, room).unwrap_err().to_string();
+        // Rows are padded to 8 values.
+        assert!(
+            refused(RealType::F32, 159)
+                .contains("A of 5 x 5 takes 160 bytes in f32, the device has room for 159")
+        );
+        assert!(refused(RealType::F64, 319).contains("A of 5 x 5 takes 320 bytes in f64"));
+        assert!(refused(RealType::F32, 959).contains("30 states of 5 values take 960 bytes in f32"));
+        assert!(refused(RealType::F32, 960).contains("damaged"));
+    }
+
+    #[test]
+    fn the_largest_operator_counts_in_64_bits() {
+        let operator = Operator { real: RealType::F64, dim: MAX_DIM as u32 };
+        assert_eq!((operator.bytes(), operator.state_bytes(MAX_BATCH as u32)), (1 << 31, 1 << 33));
     }
 
     proptest! {
