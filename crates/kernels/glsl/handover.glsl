@@ -24,6 +24,10 @@ vec4 polled(uvec4 words, Floats4 from, uint index) {
 
 vec4 handed_vec4(Floats4 from, uint index) { return polled(first_poll(from, index), from, index); }
 
+uint first_poll_float(Floats from, uint index) {
+  return POLLS == 0 ? floatBitsToUint(from.at[index]) : Handed(from).at[index];
+}
+
 float handed_float(Floats from, uint index) {
   if (POLLS == 0) return from.at[index];
   uint word = Handed(from).at[index];

@@ -12,7 +12,7 @@ use crate::layers::{Activation, Norm, Rows, Then, add_to_stream, embedding, hand
 use crate::model::{Executor, Shape, StepBuffers};
 use crate::rope;
 use crate::weights::{Matrix, Source, WeightPlan};
-use resident_kernels::attention::{self, Attention, MAX_PARTS};
+use resident_kernels::attention::{self, Attention};
 use resident_kernels::linear::Epilogue;
 use resident_kernels::pool_rows::{self, PoolRows, Pooling};
 use resident_kernels::rope_kv::{self, KV_BLOCK, KvLayout, RopeKv};
@@ -588,7 +588,7 @@ fn attention_of(decoder: &Decoder, window: u32, shape: &Shape, cache: KvLayout, 
         window,
         soft_cap: decoder.attention_cap,
         max_blocks: shape.context.div_ceil(KV_BLOCK),
-        splits: if rows == 1 { positions.div_ceil(256).clamp(1, MAX_PARTS) } else { 1 },
+        splits: if rows == 1 { attention::most_splits(positions) } else { 1 },
         expected_positions: positions.min(shape.context / 2),
     }
 }

@@ -1,8 +1,8 @@
 //! `attention_<cache type>`: softmax(scale · q Kᵀ) V of each row over the positions up to its own, through the block
 //! table, all heads that share a KV head in one workgroup so that K and V are read once.
 //!
-//! The positions of a row are cut into parts, as its position alone demands ([`part_blocks`]): at least 128 positions
-//! each and at most [`MAX_PARTS`]. A part is attended to with a running maximum; parts are then folded together in
+//! The positions of a row are cut into parts, as its position alone demands: whole chunks of positions, at most
+//! [`MAX_PARTS`] of them. A part is attended to with a running maximum; parts are then folded together in
 //! ascending order. How many workgroups (`splits`) share the parts does not change a bit of the result, nor does
 //! anything else in the batch. With one split a workgroup folds its parts as it goes; with more, parts go to `partials`
 //! and the workgroup that arrives last folds them.
@@ -34,11 +34,24 @@ static KERNEL_F16: Kernel = Kernel {
 /// Into how many parts the positions of a row are cut at most; more splits than this are of no use.
 pub const MAX_PARTS: u32 = 32;
 
-/// Invocations in a workgroup, and positions that it attends to at a time.
-const ATTENTION_LOCAL_SIZE: u32 = 128;
+/// How a variant divides its work.
+struct Division {
+    /// Invocations of a workgroup, a multiple of `chunk`.
+    local_size: u32,
+    /// Positions that a workgroup attends to at a time, a multiple of [`KV_BLOCK`]; parts are whole chunks.
+    chunk: u32,
+    /// Query heads of a workgroup, where they divide evenly. Each has accumulators, and reads K and V for itself.
+    heads_at_a_time: u32,
+}
+
+/// Many rows fill the card: as few passes over K and V as accumulators allow.
+const MANY_ROWS: Division = Division { local_size: 128, chunk: 128, heads_at_a_time: 8 };
+
+/// One row is all latency: a workgroup has 64 KiB of K and V on the way at once.
+const ONE_ROW: Division = Division { local_size: 256, chunk: 128, heads_at_a_time: 4 };
 
 /// Query heads that a workgroup holds accumulators for without spilling.
-const HEADS_AT_A_TIME: u32 = 8;
+const MOST_HEADS: u32 = 8;
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
@@ -98,13 +111,6 @@ crate::bindings! {
 }
 
 impl Attention {
-    /// Query heads that a workgroup serves: all of a KV head, or an even share of them if they are many.
-    fn group(&self) -> u32 {
-        let heads = self.heads / self.cache.kv_heads;
-        let shares = (heads.div_ceil(HEADS_AT_A_TIME)..=heads).find(|s| heads.is_multiple_of(*s));
-        heads / shares.expect("every number divides itself")
-    }
-
     /// Bytes of `partials` for up to `rows` rows; 0 with one split.
     pub fn partial_bytes(&self, rows: u32) -> u64 {
         // The zero-padded sums of a head, then a quad with its maximum and total.
@@ -115,13 +121,25 @@ impl Attention {
 
     /// Bytes of `counters` for up to `rows` rows; 0 with one split.
     pub fn counter_bytes(&self, rows: u32) -> u64 {
-        if self.splits == 1 { 0 } else { u64::from(rows) * u64::from(self.heads / self.group()) * 4 }
+        if self.splits == 1 { 0 } else { u64::from(rows) * u64::from(self.heads) * 4 }
     }
 }
 
-/// Blocks in a part of a row that attends to `blocks` blocks: whole workgroups of positions.
-pub fn part_blocks(blocks: u32) -> u32 {
-    blocks.div_ceil(MAX_PARTS).next_multiple_of(ATTENTION_LOCAL_SIZE / KV_BLOCK)
+impl Division {
+    /// Query heads that a workgroup serves, of the `heads` of a KV head: an even share.
+    fn group(&self, heads: u32) -> u32 {
+        let share = |most: u32| (1..=most).rev().find(|group| heads.is_multiple_of(*group)).unwrap_or(1);
+        match share(self.heads_at_a_time) {
+            1 => share(MOST_HEADS),
+            group => group,
+        }
+    }
+}
+
+/// Splits that keep all workgroups busy which a row of up to `positions` attended positions has parts for.
+pub fn most_splits(positions: u32) -> u32 {
+    // A window that does not begin with a block reaches into one more.
+    (positions + KV_BLOCK - 1).div_ceil(ONE_ROW.chunk).clamp(1, MAX_PARTS)
 }
 
 /// Attends for up to `rows` rows.
@@ -131,7 +149,7 @@ pub fn dispatch(attention: &Attention, rows: u32, bindings: Bindings) -> Dispatc
         KvType::F16 => &KERNEL_F16,
     };
     attention.check_scratch(rows, bindings.partials, bindings.counters);
-    attention.call(kernel, rows, bindings.list(), &[], (0, 0.0))
+    attention.call(kernel, &MANY_ROWS, rows, bindings.list(), &[], (0, 0.0))
 }
 
 impl Attention {
@@ -145,6 +163,7 @@ impl Attention {
     fn call(
         &self,
         kernel: &'static Kernel,
+        division: &Division,
         rows: u32,
         bindings: Vec<Binding>,
         constants: &[u32],
@@ -154,7 +173,7 @@ impl Attention {
         let KvLayout { kv_heads, head_dim, .. } = cache;
         assert!(heads.is_multiple_of(kv_heads), "{heads} heads do not share {kv_heads} KV heads evenly");
         assert!((1..=MAX_PARTS).contains(&splits), "{splits} splits");
-        let group = self.group();
+        let group = division.group(heads / kv_heads);
         // Workgroups that share a KV head, each with its own query heads.
         let shares = heads / kv_heads / group;
         let positions = u64::from(rows) * u64::from(expected_positions);
@@ -164,7 +183,17 @@ impl Attention {
         Dispatch {
             kernel,
             specialization: [
-                &[ATTENTION_LOCAL_SIZE, head_dim, group, splits, capped, kv_heads, shares],
+                &[
+                    division.local_size,
+                    head_dim,
+                    group,
+                    splits,
+                    capped,
+                    kv_heads,
+                    shares,
+                    division.chunk,
+                    MAX_PARTS,
+                ],
                 constants,
             ]
             .concat(),

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Attention, Kernel, Params, host, reference};
+use super::{Attention, Kernel, ONE_ROW, Params, host, reference};
 use crate::handover::Handover;
 use crate::rope_kv::{self, KvType};
 use crate::{Access, Binding, Dispatch, Slice};
@@ -103,6 +103,7 @@ pub fn dispatch(attention: &Attention, rope: &Rope, rows: u32, bindings: Binding
     let [polls, publishes] = handover.specialization();
     attention.call(
         kernel,
+        &ONE_ROW,
         rows,
         list,
         &[rotary_dim, normed, normed, polls, publishes],
@@ -130,5 +131,5 @@ pub(super) fn arguments(dispatch: &Dispatch) -> (rope_kv::Params, u32) {
         max_blocks,
         norm_eps,
     };
-    (params, dispatch.specialization[7])
+    (params, dispatch.specialization[9])
 }
