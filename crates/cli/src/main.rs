@@ -11,6 +11,7 @@ mod interrupt;
 mod model;
 mod model_file;
 mod output;
+mod sampling;
 mod settings;
 mod text;
 

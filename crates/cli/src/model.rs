@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use resident_engine::{Activations, Engine, EngineOptions, Executor, KvType, OpenModel};
-use resident_ledger::ModelReport;
+use resident_ledger::{Bandwidth, DeviceReport, MemoryReport, ModelReport, Report, Timings};
 use resident_models::{Quantisation, SynthError, UnknownQuantisation};
 use resident_runtime::Choice;
 use std::path::PathBuf;
@@ -123,6 +123,25 @@ pub(crate) fn load(model: &OpenModel, choice: &Choice, mut options: EngineOption
     });
     bar.finish_and_clear();
     Ok(engine?)
+}
+
+/// The report of a command that generated; what was generated is the command's.
+pub(crate) fn run_report(
+    command: &str,
+    model: &OpenModel,
+    engine: &Engine,
+    device: DeviceReport,
+    timings: Timings,
+) -> Report {
+    let mut report = Report::new(command, env!("CARGO_PKG_VERSION"), device, engine.ledger().snapshot());
+    report.model = Some(self::report(model, engine));
+    let (read, limit) = (engine.weight_bytes_per_token(), Some(engine.bandwidth_limit()));
+    report.bandwidth = timings.decode_tokens_per_second.map(|rate| Bandwidth::new(read, rate, limit));
+    report.timings = Some(timings);
+    report.memory = Some(MemoryReport { device_bytes: engine.memory() });
+    // A NaN among the logits ends the run with an error before there is a report.
+    report.non_finite_outputs = Some(0);
+    report
 }
 
 /// The model for the report.

@@ -3,13 +3,13 @@
 use crate::device::DeviceArgs;
 use crate::exit::{self, Usage};
 use crate::model::{self, ModelArgs};
+use crate::sampling::{self, SamplingArgs};
 use crate::{interrupt, output};
 use anyhow::{Result, bail};
 use resident_engine::tokenizer::{Detokenizer, StopMatcher};
 use resident_engine::{Engine, EngineOptions, FinishReason, Generated, OpenModel, Request, Sampling};
 use resident_ledger::{
-    Bandwidth, Generation, MemoryReport, Report, Thresholds, Timings, Verdict, evaluate, verdict_of,
-    write_json_atomically,
+    DeviceReport, Generation, Report, Thresholds, Timings, Verdict, evaluate, verdict_of, write_json_atomically,
 };
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -41,21 +41,11 @@ pub(crate) struct Args {
     /// 0 takes the most likely token; higher is more varied
     #[arg(long, default_value_t = 0.0)]
     temperature: f32,
-    /// Only the K most likely tokens; 0 is off
-    #[arg(long, default_value_t = 0, value_name = "K")]
-    top_k: u32,
     /// Only the most likely tokens that together reach this probability; 1 is off
     #[arg(long, default_value_t = 1.0, value_name = "P")]
     top_p: f32,
-    /// Only tokens with at least this share of the most likely one's probability; 0 is off
-    #[arg(long, default_value_t = 0.0, value_name = "P")]
-    min_p: f32,
-    /// Above 1 makes tokens that were there already less likely; 1 is off
-    #[arg(long, default_value_t = 1.0, value_name = "R")]
-    repetition_penalty: f32,
-    /// The same seed gives the same text
-    #[arg(long, default_value_t = 0, value_name = "S")]
-    seed: u64,
+    #[command(flatten)]
+    sampling: SamplingArgs,
     /// End before this text; may be given several times
     #[arg(long, value_name = "STR")]
     stop: Vec<String>,
@@ -84,8 +74,7 @@ struct Outcome {
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let start = Instant::now();
-    let sampling = args.sampling();
-    sampling.check().map_err(|e| Usage(e.to_string()))?;
+    let sampling = args.sampling.with(args.temperature, args.top_p)?;
     let stops = StopMatcher::new(args.stop.clone()).map_err(|e| Usage(e.to_string()))?;
     if args.max_tokens == 0 {
         return Err(Usage("--max-tokens is 0, expected at least 1".into()).into());
@@ -115,7 +104,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     interrupt::watch();
     let outcome = generate(&mut engine, &request, detokenizer, stops, !args.json)?;
 
-    let mut report = args.report(&open, &engine, args.device.report(&choice), &outcome);
+    let mut report = args.report(&open, &engine, args.device.report(&choice), &sampling, &outcome);
     if let Some(timings) = &mut report.timings {
         timings.load_seconds = load.as_secs_f64();
         timings.wall_seconds = start.elapsed().as_secs_f64();
@@ -178,17 +167,6 @@ fn generate(
 }
 
 impl Args {
-    fn sampling(&self) -> Sampling {
-        Sampling {
-            temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            min_p: self.min_p,
-            repetition_penalty: self.repetition_penalty,
-            seed: self.seed,
-        }
-    }
-
     /// Room for prompt and answer, as far as the model goes.
     fn context(&self, model: &OpenModel, prompt: usize) -> Result<u32> {
         let longest = model.max_context()?;
@@ -210,7 +188,8 @@ impl Args {
         &self,
         open: &OpenModel,
         engine: &Engine,
-        device: resident_ledger::DeviceReport,
+        device: DeviceReport,
+        sampling: &Sampling,
         outcome: &Outcome,
     ) -> Report {
         let Outcome { text, generated, .. } = outcome;
@@ -220,16 +199,7 @@ impl Args {
         timings.set_prefill(generated.prompt_tokens, generated.prefill);
         timings.set_decode(decoded, generated.decode);
         timings.time_to_first_token_seconds = Some(generated.prefill.as_secs_f64());
-        let limit = Some(engine.bandwidth_limit());
-        let rate = timings.decode_tokens_per_second;
-
-        let mut report = Report::new("run", env!("CARGO_PKG_VERSION"), device, engine.ledger().snapshot());
-        report.model = Some(model::report(open, engine));
-        report.bandwidth = rate.map(|rate| Bandwidth::new(engine.weight_bytes_per_token(), rate, limit));
-        report.timings = Some(timings);
-        report.memory = Some(MemoryReport { device_bytes: engine.memory() });
-        // A NaN among the logits ends the run with an error before there is a report.
-        report.non_finite_outputs = Some(0);
+        let mut report = model::run_report("run", open, engine, device, timings);
         report.generation = Some(Generation {
             prompt_tokens: generated.prompt_tokens,
             reused_tokens: None,
@@ -246,13 +216,8 @@ impl Args {
             .to_owned(),
             prefill_submits: generated.prefill_submits,
             prefill_host_waits: generated.prefill_host_waits,
-            seed: Some(self.seed),
-            temperature: Some(self.temperature.into()),
-            top_k: Some(self.top_k.into()),
-            top_p: Some(self.top_p.into()),
-            min_p: Some(self.min_p.into()),
-            repetition_penalty: Some(self.repetition_penalty.into()),
             text: Some(text.clone()),
+            ..sampling::report(sampling)
         });
         report
     }

@@ -46,7 +46,9 @@ impl SynthFile {
         let mut file = GgufWriter::default();
         file.set("general.architecture", architecture);
         file.set("general.type", "model");
-        file.set("general.name", label.as_str());
+        // llama.cpp expects a family's tokens where its name stands in this one.
+        file.set("general.name", "synthetic");
+        file.set("general.description", label.as_str());
         Keys { file: &mut file, label: &label, architecture, decoder: &decoder }.set()?;
         file.set("general.quantization_version", 2u32);
         file.set("general.file_type", file_type(spec.types));

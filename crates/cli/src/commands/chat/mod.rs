@@ -15,14 +15,14 @@ use crate::device::DeviceArgs;
 use crate::exit::{self, Usage};
 use crate::model::{self, ModelArgs};
 use crate::output::{self, notice};
+use crate::sampling::{self, SamplingArgs};
 use anyhow::Result;
 use commands::Next;
 use input::{Input, Source};
 use resident_engine::chat::ChatFormat;
 use resident_engine::{Engine, EngineOptions, FinishReason, OpenModel, Sampling};
 use resident_ledger::{
-    Bandwidth, Generation, MemoryReport, Report, Thresholds, Timings, Verdict, evaluate, verdict_of,
-    write_json_atomically,
+    Generation, Report, Thresholds, Timings, Verdict, evaluate, verdict_of, write_json_atomically,
 };
 use resident_runtime::Choice;
 use session::{Session, Thinking, Totals};
@@ -67,21 +67,11 @@ pub(crate) struct Args {
     /// 0 takes the most likely token; higher is more varied
     #[arg(long, default_value_t = 0.7)]
     temperature: f32,
-    /// Only the K most likely tokens; 0 is off
-    #[arg(long, default_value_t = 0, value_name = "K")]
-    top_k: u32,
     /// Only the most likely tokens that together reach this probability; 1 is off
     #[arg(long, default_value_t = 0.95, value_name = "P")]
     top_p: f32,
-    /// Only tokens with at least this share of the most likely one's probability; 0 is off
-    #[arg(long, default_value_t = 0.0, value_name = "P")]
-    min_p: f32,
-    /// Above 1 makes tokens that were there already less likely; 1 is off
-    #[arg(long, default_value_t = 1.0, value_name = "R")]
-    repetition_penalty: f32,
-    /// The same seed gives the same answers
-    #[arg(long, default_value_t = 0, value_name = "S")]
-    seed: u64,
+    #[command(flatten)]
+    sampling: SamplingArgs,
     /// Positions to make room for [default: the model's, at most 8192]
     #[arg(long, value_name = "N")]
     context: Option<u32>,
@@ -94,8 +84,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let start = Instant::now();
-    let sampling = args.sampling();
-    sampling.check().map_err(|e| Usage(e.to_string()))?;
+    let sampling = args.sampling.with(args.temperature, args.top_p)?;
     if args.max_tokens == Some(0) {
         return Err(Usage("--max-tokens is 0, expected at least 1".into()).into());
     }
@@ -124,7 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         format: format.as_ref(),
         stop_tokens: &stop_tokens,
         longest,
-        sampling,
+        sampling: sampling.clone(),
         max_tokens: args.max_tokens.unwrap_or(u32::MAX),
         thinking: args.thinking,
         messages,
@@ -146,7 +135,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 
     let (totals, last, text) = (session.totals, session.last.take(), std::mem::take(&mut session.text));
     let finish = last.map(|generated| generated.finish);
-    let report = args.report(&open, &engine, &choice, (load, start.elapsed()), (totals, finish, text));
+    let report = args.report(&open, &engine, &choice, &sampling, (load, start.elapsed()), (totals, finish, text));
     if let Some(path) = &args.report {
         write_json_atomically(path, &report)?;
     }
@@ -199,23 +188,13 @@ fn talk(session: &mut Session) -> Result<bool> {
 }
 
 impl Args {
-    fn sampling(&self) -> Sampling {
-        Sampling {
-            temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            min_p: self.min_p,
-            repetition_penalty: self.repetition_penalty,
-            seed: self.seed,
-        }
-    }
-
     /// The report of all answers together; the text is the last one's.
     fn report(
         &self,
         open: &OpenModel,
         engine: &Engine,
         choice: &Choice,
+        sampling: &Sampling,
         (load, wall): (Duration, Duration),
         (totals, finish, text): (Totals, Option<FinishReason>, String),
     ) -> Report {
@@ -226,15 +205,7 @@ impl Args {
         };
         timings.set_prefill(totals.prefilled, totals.prefill);
         timings.set_decode(totals.produced.saturating_sub(totals.answers), totals.decode);
-        let device = self.device.report(choice);
-        let mut report = Report::new("chat", env!("CARGO_PKG_VERSION"), device, engine.ledger().snapshot());
-        report.model = Some(model::report(open, engine));
-        let limit = Some(engine.bandwidth_limit());
-        let rate = timings.decode_tokens_per_second;
-        report.bandwidth = rate.map(|rate| Bandwidth::new(engine.weight_bytes_per_token(), rate, limit));
-        report.timings = Some(timings);
-        report.memory = Some(MemoryReport { device_bytes: engine.memory() });
-        report.non_finite_outputs = Some(0);
+        let mut report = model::run_report("chat", open, engine, self.device.report(choice), timings);
         report.generation = finish.map(|finish| Generation {
             prompt_tokens: totals.prefilled,
             reused_tokens: Some(totals.reused),
@@ -249,13 +220,8 @@ impl Args {
             .to_owned(),
             prefill_submits: totals.prefill_submits,
             prefill_host_waits: totals.prefill_host_waits,
-            seed: Some(self.seed),
-            temperature: Some(self.temperature.into()),
-            top_k: Some(self.top_k.into()),
-            top_p: Some(self.top_p.into()),
-            min_p: Some(self.min_p.into()),
-            repetition_penalty: Some(self.repetition_penalty.into()),
             text: Some(text),
+            ..sampling::report(sampling)
         });
         report.gates = evaluate(&report, &Thresholds::default());
         report
