@@ -1,14 +1,17 @@
 //! The kernels. One folder each: GLSL source with its committed SPIR-V, typed parameters and bindings, cost, plain
-//! reference, tests. This file and `call`, `host` hold what they share; nothing here knows Vulkan or models.
+//! reference, tests. This file and those beside it hold what they share; nothing here knows Vulkan or models.
 //!
 //! A kernel module exports a `dispatch` function that turns typed parameters and bindings into a [`Dispatch`]: plain data
 //! that the plan stores, the recorder turns into a Vulkan dispatch, and the CPU device runs through [`Kernel::host`].
 
 mod call;
+mod checks;
 mod host;
 pub mod linear;
 #[cfg(test)]
 mod testing;
+#[macro_use]
+pub mod real;
 #[macro_use]
 pub mod weights;
 
@@ -38,7 +41,6 @@ pub mod penalties;
 pub mod persistent_begin;
 pub mod pool_rows;
 pub mod random_fill;
-pub mod real;
 pub mod rms_norm;
 pub mod rope_kv;
 pub mod sample;

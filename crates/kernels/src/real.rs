@@ -5,6 +5,31 @@ use bytemuck::Pod;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+/// Declares `fn NAME(RealType) -> &'static Kernel`: a kernel a type, from `<op>_f32.spv` and `<op>_f64.spv` beside the caller's
+/// source.
+macro_rules! real_kernels {
+    ($name:ident, $op:literal, $host:ident, $reference:ident) => {
+        fn $name(real: $crate::real::RealType) -> &'static $crate::Kernel {
+            static F32: $crate::Kernel = $crate::Kernel {
+                name: concat!($op, "_f32"),
+                spirv: include_bytes!(concat!($op, "_f32.spv")),
+                host: $host::<f32>,
+                reference: $reference::<f32>,
+            };
+            static F64: $crate::Kernel = $crate::Kernel {
+                name: concat!($op, "_f64"),
+                spirv: include_bytes!(concat!($op, "_f64.spv")),
+                host: $host::<f64>,
+                reference: $reference::<f64>,
+            };
+            match real {
+                $crate::real::RealType::F32 => &F32,
+                $crate::real::RealType::F64 => &F64,
+            }
+        }
+    };
+}
+
 /// A number type of z and A.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RealType {

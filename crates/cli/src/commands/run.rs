@@ -9,7 +9,8 @@ use anyhow::{Result, bail};
 use resident_engine::tokenizer::{Detokenizer, StopMatcher};
 use resident_engine::{Engine, EngineOptions, FinishReason, Generated, OpenModel, Request, Sampling};
 use resident_ledger::{
-    DeviceReport, Generation, Report, Thresholds, Timings, Verdict, evaluate, verdict_of, write_json_atomically,
+    DeviceReport, Generation, Report, Thresholds, Timings, Verdict, evaluate, verdict_of,
+    write_json_atomically,
 };
 use std::ops::ControlFlow;
 use std::path::PathBuf;

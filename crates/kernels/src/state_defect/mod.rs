@@ -4,23 +4,11 @@
 #[cfg(test)]
 mod tests;
 
+use crate::checks::{Params, number, put_result, words_of};
 use crate::real::{Operator, Real, RealType};
-use crate::state_hash::{put_result, ring_mask};
-use crate::state_stats::{Params, number, words_of};
-use crate::{Cost, Dispatch, Grid, HostMemory, Kernel, LOCAL_SIZE};
+use crate::{Cost, Dispatch, HostMemory};
 
-static F32: Kernel = Kernel {
-    name: "state_defect_f32",
-    spirv: include_bytes!("state_defect_f32.spv"),
-    host: reference::<f32>,
-    reference: reference::<f32>,
-};
-static F64: Kernel = Kernel {
-    name: "state_defect_f64",
-    spirv: include_bytes!("state_defect_f64.spv"),
-    host: reference::<f64>,
-    reference: reference::<f64>,
-};
+real_kernels!(kernel, "state_defect", reference, reference);
 
 /// Words of a result: two numbers and a count.
 pub fn result_words(real: RealType) -> u32 {
@@ -44,19 +32,13 @@ crate::bindings! {
 /// Compares the states of `rows` trajectories, as one.
 pub fn dispatch(operator: Operator, rows: u32, bindings: Bindings) -> Dispatch {
     operator.check(rows, None, &[bindings.z, bindings.before]);
-    let params = Params::new(operator, rows, ring_mask(bindings.ring, result_words(operator.real)));
-    Dispatch {
-        kernel: if operator.real == RealType::F32 { &F32 } else { &F64 },
-        specialization: vec![LOCAL_SIZE],
-        bindings: bindings.list(),
-        params: bytemuck::bytes_of(&params).to_vec(),
-        grid: Grid::Groups([1, 1, 1]),
-        cost: Cost {
-            activation_bytes: 2 * operator.state_bytes(rows),
-            operations: 3 * u64::from(params.values),
-            ..Cost::default()
-        },
-    }
+    let params = Params::new(operator, rows, bindings.ring, result_words(operator.real));
+    let cost = Cost {
+        activation_bytes: 2 * operator.state_bytes(rows),
+        operations: 3 * u64::from(params.values),
+        ..Cost::default()
+    };
+    params.dispatch(kernel(operator.real), bindings.list(), cost)
 }
 
 /// A result, in the order of its words.
@@ -94,5 +76,5 @@ fn reference<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
     }
     let words = words_of::<T>(&[max, sum / f64::from(params.values)], lost);
     drop((z, before));
-    put_result(dispatch, memory, params.ring_mask, &words);
+    put_result(dispatch, memory, &words);
 }

@@ -3,49 +3,15 @@
 #[cfg(test)]
 mod tests;
 
+use crate::checks::{Params, number, put_result, words_of};
 use crate::real::{Operator, Real, RealType};
-use crate::state_hash::{put_result, ring_mask};
-use crate::{Cost, Dispatch, Grid, HostMemory, Kernel, LOCAL_SIZE};
-use bytemuck::{Pod, Zeroable};
+use crate::{Cost, Dispatch, HostMemory};
 
-static F32: Kernel = Kernel {
-    name: "state_stats_f32",
-    spirv: include_bytes!("state_stats_f32.spv"),
-    host: reference::<f32>,
-    reference: reference::<f32>,
-};
-static F64: Kernel = Kernel {
-    name: "state_stats_f64",
-    spirv: include_bytes!("state_stats_f64.spv"),
-    host: reference::<f64>,
-    reference: reference::<f64>,
-};
+real_kernels!(kernel, "state_stats", reference, reference);
 
 /// Words of a result: four numbers and a count.
 pub fn result_words(real: RealType) -> u32 {
     4 * real.words() + 1
-}
-
-/// Push constants after the addresses.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Params {
-    pub(crate) cols: u32,
-    pub(crate) stride: u32,
-    pub(crate) values: u32,
-    pub(crate) ring_mask: u32,
-}
-
-impl Params {
-    pub(crate) fn new(operator: Operator, rows: u32, ring_mask: u32) -> Self {
-        let values = operator.dim.checked_mul(rows).expect("states have fewer than 2^32 values");
-        Self { cols: operator.dim, stride: operator.stride(), values, ring_mask }
-    }
-
-    /// Where the values stand.
-    pub(crate) fn indices(self) -> impl Iterator<Item = usize> {
-        (0..self.values).map(move |at| (at / self.cols * self.stride + at % self.cols) as usize)
-    }
 }
 
 crate::bindings! {
@@ -63,19 +29,13 @@ crate::bindings! {
 /// Looks at the states of `rows` trajectories, as one.
 pub fn dispatch(operator: Operator, rows: u32, bindings: Bindings) -> Dispatch {
     operator.check(rows, None, &[bindings.z]);
-    let params = Params::new(operator, rows, ring_mask(bindings.ring, result_words(operator.real)));
-    Dispatch {
-        kernel: if operator.real == RealType::F32 { &F32 } else { &F64 },
-        specialization: vec![LOCAL_SIZE],
-        bindings: bindings.list(),
-        params: bytemuck::bytes_of(&params).to_vec(),
-        grid: Grid::Groups([1, 1, 1]),
-        cost: Cost {
-            activation_bytes: operator.state_bytes(rows),
-            operations: 5 * u64::from(params.values),
-            ..Cost::default()
-        },
-    }
+    let params = Params::new(operator, rows, bindings.ring, result_words(operator.real));
+    let cost = Cost {
+        activation_bytes: operator.state_bytes(rows),
+        operations: 5 * u64::from(params.values),
+        ..Cost::default()
+    };
+    params.dispatch(kernel(operator.real), bindings.list(), cost)
 }
 
 /// A result, in the order of its words.
@@ -101,26 +61,6 @@ impl Stats {
     }
 }
 
-/// A number in the words of a result.
-pub(crate) fn number(real: RealType, words: &[u32], index: usize) -> f64 {
-    match real {
-        RealType::F32 => f32::from_bits(words[index]).into(),
-        RealType::F64 => f64::from_bits(u64::from(words[2 * index]) | u64::from(words[2 * index + 1]) << 32),
-    }
-}
-
-/// Numbers and a count as the words of a result.
-pub(crate) fn words_of<T: Real>(numbers: &[f64], count: u32) -> Vec<u32> {
-    let mut words: Vec<u32> = match T::TYPE {
-        RealType::F32 => numbers.iter().map(|n| (*n as f32).to_bits()).collect(),
-        RealType::F64 => {
-            numbers.iter().flat_map(|n| [n.to_bits() as u32, (n.to_bits() >> 32) as u32]).collect()
-        }
-    };
-    words.push(count);
-    words
-}
-
 fn reference<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
     let params: Params = dispatch.params();
     let z = memory.read::<T>(dispatch.slice("z"));
@@ -138,5 +78,5 @@ fn reference<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
     }
     let words = words_of::<T>(&[min, max, sum, squares], lost);
     drop(z);
-    put_result(dispatch, memory, params.ring_mask, &words);
+    put_result(dispatch, memory, &words);
 }

@@ -6,35 +6,13 @@
 #[cfg(test)]
 mod tests;
 
-use crate::real::{Operator, Real, RealType, plain_product, product};
-use crate::{Cost, Dispatch, Grid, HostMemory, Kernel, LOCAL_SIZE};
+use crate::real::{Operator, Real, plain_product, product};
+use crate::{Cost, Dispatch, Grid, HostMemory, LOCAL_SIZE};
 use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 
-static F32: Kernel = Kernel {
-    name: "vecmat_f32",
-    spirv: include_bytes!("vecmat_f32.spv"),
-    host: host::<f32>,
-    reference: reference::<f32>,
-};
-static F64: Kernel = Kernel {
-    name: "vecmat_f64",
-    spirv: include_bytes!("vecmat_f64.spv"),
-    host: host::<f64>,
-    reference: reference::<f64>,
-};
-static BATCH_F32: Kernel = Kernel {
-    name: "vecmat_batch_f32",
-    spirv: include_bytes!("vecmat_batch_f32.spv"),
-    host: batch_host::<f32>,
-    reference: reference::<f32>,
-};
-static BATCH_F64: Kernel = Kernel {
-    name: "vecmat_batch_f64",
-    spirv: include_bytes!("vecmat_batch_f64.spv"),
-    host: batch_host::<f64>,
-    reference: reference::<f64>,
-};
+real_kernels!(alone, "vecmat", host, reference);
+real_kernels!(batch, "vecmat_batch", batch_host, reference);
 
 /// Push constants after the addresses.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -64,15 +42,10 @@ const TILE: u32 = 32;
 pub fn dispatch(operator: Operator, rows: u32, bindings: Bindings) -> Dispatch {
     operator.check(rows, Some(bindings.a), &[bindings.z, bindings.y]);
     let stride = operator.stride();
-    let kernel = match (operator.real, rows) {
-        (RealType::F32, 1) => &F32,
-        (RealType::F64, 1) => &F64,
-        (RealType::F32, _) => &BATCH_F32,
-        (RealType::F64, _) => &BATCH_F64,
-    };
+    let kernel = if rows == 1 { alone } else { batch };
     let row_tiles = if rows == 1 { 1 } else { rows.div_ceil(TILE) };
     Dispatch {
-        kernel,
+        kernel: kernel(operator.real),
         specialization: vec![LOCAL_SIZE],
         bindings: bindings.list(),
         params: bytemuck::bytes_of(&Params { stride, rows, dim: operator.dim }).to_vec(),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::real::RealType;
 use crate::testing::Case;
 
 /// Random A and z, with zeros in the padding.

@@ -7,22 +7,11 @@
 mod tests;
 
 use crate::real::{Operator, Real, RealType, plain_product, product};
-use crate::{Cost, Dispatch, Grid, HostMemory, Kernel, Slice};
+use crate::{Cost, Dispatch, Grid, HostMemory, Slice};
 use bytemuck::{Pod, Zeroable};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-static F32: Kernel = Kernel {
-    name: "vecmat_chain_f32",
-    spirv: include_bytes!("vecmat_chain_f32.spv"),
-    host: host::<f32>,
-    reference: reference::<f32>,
-};
-static F64: Kernel = Kernel {
-    name: "vecmat_chain_f64",
-    spirv: include_bytes!("vecmat_chain_f64.spv"),
-    host: host::<f64>,
-    reference: reference::<f64>,
-};
+real_kernels!(kernel, "vecmat_chain", host, reference);
 
 /// Push constants after the addresses.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -82,7 +71,7 @@ pub fn dispatch(operator: Operator, team: Team, bindings: Bindings) -> Dispatch 
     let segment_mask = segment_mask(bindings.segments);
     let stride = operator.stride();
     Dispatch {
-        kernel: if operator.real == RealType::F32 { &F32 } else { &F64 },
+        kernel: kernel(operator.real),
         specialization: vec![team.columns * team.slices, operator.dim, team.columns, team.slices],
         bindings: bindings.list(),
         params: bytemuck::bytes_of(&Params { stride, segment_mask }).to_vec(),

@@ -135,7 +135,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 
     let (totals, last, text) = (session.totals, session.last.take(), std::mem::take(&mut session.text));
     let finish = last.map(|generated| generated.finish);
-    let report = args.report(&open, &engine, &choice, &sampling, (load, start.elapsed()), (totals, finish, text));
+    let report =
+        args.report(&open, &engine, &choice, &sampling, (load, start.elapsed()), (totals, finish, text));
     if let Some(path) = &args.report {
         write_json_atomically(path, &report)?;
     }
