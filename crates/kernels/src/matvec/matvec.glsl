@@ -27,6 +27,8 @@ layout(constant_id = 15) const uint Y_PLANES = 0;  // y goes out as planes too: 
 const uint CHUNKS = (COLS + CHUNK - 1) / CHUNK;
 const uint STEP = K_LANES * K_SUBGROUPS;             // chunks of a row that are multiplied at once
 const uint STEPS = (CHUNKS + STEP - 1) / STEP;       // chunks of a row that an invocation owns
+const uint BLOCK_ROWS = gl_WorkGroupSize.x / STEP * LANE_ROWS; // rows that are multiplied at once
+const uint BLOCKS = (WORKGROUP_ROWS + BLOCK_ROWS - 1) / BLOCK_ROWS;
 const uint OUTPUTS = GATED ? WORKGROUP_ROWS / 2 : WORKGROUP_ROWS;
 
 shared float partial_sums[K_SUBGROUPS * WORKGROUP_ROWS];
@@ -247,6 +249,28 @@ float row_sum(float value) {
   return value;
 }
 
+// The chunks that are multiplied next, row by row.
+Chunk next[LANE_ROWS * STEPS];
+
+void load_next(uint i, uint row) {
+  next[i] = load_chunk(weight, scales, row, min(first_chunk() + i % STEPS * STEP, CHUNKS - 1), COLS);
+}
+
+// Multiplies rows `row ..` of the workgroup; where `loads`, rows `from ..` of the matrix take their place.
+void multiply(uint row, uint from, uint last, bool loads) {
+  [[unroll]] for (uint r = 0; r < LANE_ROWS; ++r) {
+    float sum = 0.0;
+    [[unroll]] for (uint s = 0; s < STEPS; ++s) {
+      Chunk weights = next[r * STEPS + s];
+      if (loads) load_next(r * STEPS + s, min(from + r, last));
+      sum += chunk_product(weights, s);
+    }
+    sum = row_sum(sum);
+    if (gl_SubgroupInvocationID % K_LANES == 0 && row + r < WORKGROUP_ROWS)
+      partial_sums[gl_SubgroupID % K_SUBGROUPS * WORKGROUP_ROWS + row + r] = sum;
+  }
+}
+
 // The finished product of row `row` of the workgroup, behind the barrier.
 float finished(uint row, float norm, uint feature) {
   float sum = 0.0;
@@ -265,13 +289,10 @@ void main() {
     matrix = expert * rows;
   }
   uint workgroup_row = gl_WorkGroupID.x * WORKGROUP_ROWS;
-  uint lane_rows = LANE_ROWS * (gl_SubgroupSize / K_LANES);             // of a subgroup
-  uint block_rows = lane_rows * (gl_NumSubgroups / K_SUBGROUPS); // of the workgroup at a time
+  uint lane_rows = LANE_ROWS * (gl_SubgroupSize / K_LANES); // of a subgroup
   uint row = gl_SubgroupID / K_SUBGROUPS * lane_rows + gl_SubgroupInvocationID / K_LANES * LANE_ROWS;
-  Chunk next[LANE_ROWS * STEPS];
-#define LOAD_NEXT(index, from) next[index] = load_chunk(weight, scales, \
-    matrix + min(workgroup_row + (from) + (index) / STEPS, rows - 1), min(first_chunk() + (index) % STEPS * STEP, CHUNKS - 1), COLS)
-  [[unroll]] for (uint i = 0; i < LANE_ROWS * STEPS; ++i) LOAD_NEXT(i, row);
+  uint first = matrix + workgroup_row + row, last = matrix + rows - 1;
+  [[unroll]] for (uint i = 0; i < LANE_ROWS * STEPS; ++i) load_next(i, min(first + i / STEPS, last));
   if (slot >= slots) return; // after the loads, which do not wait for row_count this way
 
   uint x_base = slot / X_SLOTS * (x_stride / 4);
@@ -287,19 +308,12 @@ void main() {
   float start = 0.0;
   if (EPILOGUE == EPILOGUE_ADD && finishes) start = handed_float(residual, y_base + place);
 
-  [[dont_unroll]] for (; row < WORKGROUP_ROWS; row += block_rows) {
-    [[unroll]] for (uint r = 0; r < LANE_ROWS; ++r) {
-      float sum = 0.0;
-      [[unroll]] for (uint s = 0; s < STEPS; ++s) {
-        Chunk weights = next[r * STEPS + s];
-        if (row + block_rows < WORKGROUP_ROWS) LOAD_NEXT(r * STEPS + s, row + block_rows);
-        sum += chunk_product(weights, s);
-      }
-      sum = row_sum(sum);
-      if (gl_SubgroupInvocationID % K_LANES == 0 && row + r < WORKGROUP_ROWS)
-        partial_sums[gl_SubgroupID % K_SUBGROUPS * WORKGROUP_ROWS + row + r] = sum;
-    }
+  [[dont_unroll]] for (uint block = 0; block + 1 < BLOCKS; ++block) {
+    multiply(row, first + BLOCK_ROWS, last, true);
+    row += BLOCK_ROWS;
+    first += BLOCK_ROWS;
   }
+  multiply(row, first, last, false);
   barrier();
 
   float value = 0.0;

@@ -145,7 +145,7 @@ impl Workgroup {
         };
         let mut found = vec![Self::of_call(call)];
         for (steps, lane_rows, subgroups) in
-            [(1, 1, 8), (1, 2, 16), (1, 4, 8), (1, 1, 16), (2, 2, 8), (4, 1, 4)]
+            [(1, 2, 8), (1, 1, 8), (1, 2, 16), (1, 4, 8), (1, 4, 16), (2, 2, 8)]
         {
             let candidate = job.shared_out(steps, lane_rows, 32 * subgroups / subgroup);
             if !found.contains(&candidate) {
