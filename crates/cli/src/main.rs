@@ -7,6 +7,7 @@ mod commands;
 mod device;
 mod embedded;
 mod exit;
+mod hub;
 mod interrupt;
 mod model;
 mod model_file;
@@ -28,7 +29,8 @@ use std::process::ExitCode;
 Examples:
   resident run \"Once upon a time\"
   resident run -m model.gguf \"Hello\" --require-gpu --report run.json
-  resident chat -m Qwen3-0.6B/
+  resident pull Qwen/Qwen3-0.6B
+  resident chat -m Qwen/Qwen3-0.6B
   resident rollout --z0 z0.npz --a A.npz --steps 300000 --report r.json
   resident check r.json
   resident devices
@@ -53,6 +55,9 @@ enum Command {
     Quantize(commands::quantize::Args),
     Synth(commands::synth::Args),
     Devices(commands::devices::Args),
+    Pull(commands::pull::Args),
+    List(commands::list::Args),
+    Rm(commands::rm::Args),
     Rollout(Box<commands::rollout::Args>),
     Check(commands::check::Args),
     #[command(subcommand)]
@@ -77,6 +82,9 @@ fn main() -> ExitCode {
         Command::Quantize(args) => commands::quantize::run(&args),
         Command::Synth(args) => commands::synth::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
+        Command::Pull(args) => commands::pull::run(&args),
+        Command::List(args) => commands::list::run(&args),
+        Command::Rm(args) => commands::rm::run(&args),
         Command::Rollout(args) => commands::rollout::run(&args),
         Command::Check(args) => commands::check::run(&args),
         Command::Vorticity(command) => commands::vorticity::run(&command),

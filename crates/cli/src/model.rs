@@ -1,7 +1,7 @@
 //! The flag that names the model, and loading it with a progress bar.
 
 use crate::exit::Usage;
-use crate::{embedded, output, settings};
+use crate::{embedded, hub, output, settings};
 use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,12 +9,12 @@ use resident_engine::{Activations, Engine, EngineOptions, Executor, KvType, Open
 use resident_ledger::{Bandwidth, DeviceReport, MemoryReport, ModelReport, Report, Timings};
 use resident_models::{Quantisation, SynthError, UnknownQuantisation};
 use resident_runtime::Choice;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(crate) struct ModelArgs {
-    /// A folder (config.json, *.safetensors, tokenizer.json), a .gguf file, or synth:SHAPE:FORMAT (random weights, which
-    /// say numbers) [default: the embedded story model]
+    /// A folder (config.json, *.safetensors, tokenizer.json), a .gguf file, ORG/NAME[:QUANT] as 'resident pull' fetched
+    /// it, or synth:SHAPE:FORMAT (random weights, which say numbers) [default: the embedded story model]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Round the matrices to this while loading: q8 (q8_0), q4 (q4_0), bf16, f16 or q4_k_m. What has no more bits in the
@@ -68,19 +68,13 @@ enum ActivationMode {
 impl ModelArgs {
     /// Opens the model's files.
     pub(crate) fn open(&self) -> Result<OpenModel> {
-        let open = match &self.model {
-            None => OpenModel::embedded(embedded::NAME, embedded::GGUF)?,
-            Some(path) => match path.to_str().filter(|name| name.starts_with("synth:")) {
-                Some(name) => {
-                    if self.weights.is_some() {
-                        let problem = format!("{name} has the types that its name says; leave --weights out");
-                        return Err(Usage(problem).into());
-                    }
-                    OpenModel::synthetic(name.parse().map_err(|e: SynthError| Usage(e.to_string()))?)
-                }
-                None => OpenModel::open(path)?,
-            },
-        };
+        let named = self.model.as_deref().and_then(|path| path.to_str()).unwrap_or("");
+        if named.starts_with("synth:") && self.weights.is_some() {
+            return Err(
+                Usage(format!("{named} has the types that its name says; leave --weights out")).into()
+            );
+        }
+        let open = open(self.model.as_deref())?;
         Ok(open.with_weights(self.weights))
     }
 
@@ -105,6 +99,24 @@ impl ModelArgs {
             ExecutorName::Handover => Executor::Handover,
         });
         options
+    }
+}
+
+/// Opens the model that `-m` names, or the embedded one.
+pub(crate) fn open(named: Option<&Path>) -> Result<OpenModel> {
+    let Some(path) = named else { return Ok(OpenModel::embedded(embedded::NAME, embedded::GGUF)?) };
+    match path.to_str() {
+        Some(name) if name.starts_with("synth:") => {
+            Ok(OpenModel::synthetic(name.parse().map_err(|e: SynthError| Usage(e.to_string()))?))
+        }
+        name => {
+            let open = OpenModel::open(&hub::locate(path)?)?;
+            Ok(match name.filter(|_| !path.exists()) {
+                // In the cache a folder is called by its commit.
+                Some(name) => open.named(name),
+                None => open,
+            })
+        }
     }
 }
 

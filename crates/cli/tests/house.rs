@@ -15,7 +15,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("models", &["plan", "kernels", "tensor"]),
     ("engine", &["models", "runtime", "plan", "kernels", "ledger", "tensor"]),
     ("rollout", &["runtime", "plan", "kernels", "ledger"]),
-    ("cli", &["engine", "rollout", "models", "runtime", "ledger", "tensor"]),
+    ("hub", &["ledger"]),
+    ("cli", &["engine", "hub", "rollout", "models", "runtime", "ledger", "tensor"]),
 ];
 
 /// Where the forbidden word may stand. Spelt apart, so that this file passes its own test.

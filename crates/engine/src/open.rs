@@ -52,11 +52,16 @@ impl OpenModel {
         Self { weights, ..self }
     }
 
+    /// Called otherwise than by its path.
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
     pub(crate) fn weights(&self) -> Option<Quantisation> {
         self.weights
     }
 
-    /// What reports call it: the last part of the path.
+    /// What reports call it: the last part of the path, unless it has been given another name.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -1,7 +1,7 @@
 //! `resident tokenize` and `resident detokenize`: text to ids and back with the tokenizer of any file that holds one.
 
 use crate::exit::{self, Usage};
-use crate::{embedded, output};
+use crate::{embedded, hub, output};
 use anyhow::{Context, Result, bail};
 use resident_engine::tokenizer::Tokenizer;
 use resident_engine::{OpenModel, open_tokenizer};
@@ -15,8 +15,8 @@ const MAX_BYTES: u64 = 1 << 30;
 
 #[derive(clap::Args)]
 struct Source {
-    /// What holds the tokenizer: a model's folder, a .gguf file (a vocabulary alone will do), a tokenizer.json or a
-    /// tokenizer.model [default: the embedded story model]
+    /// What holds the tokenizer: a model's folder or its ORG/NAME in the cache, a .gguf file (a vocabulary alone will do),
+    /// a tokenizer.json or a tokenizer.model [default: the embedded story model]
     #[arg(short, long, value_name = "FILE")]
     model: Option<PathBuf>,
 }
@@ -24,7 +24,7 @@ struct Source {
 impl Source {
     fn tokenizer(&self) -> Result<Tokenizer> {
         match &self.model {
-            Some(path) => Ok(open_tokenizer(path)?),
+            Some(path) => Ok(open_tokenizer(&hub::locate(path)?)?),
             None => Ok(OpenModel::embedded(embedded::NAME, embedded::GGUF)?.tokenizer()?),
         }
     }
