@@ -137,7 +137,7 @@ fn contexts_beyond_the_memory() {
     fs::write(&path, with_u32(tiny_llama().finish(), "llama.context_length", i32::MAX as u32)).unwrap();
     let long = ["run", "a", "--max-tokens", "2000000000", "--device", "cpu", "-m"];
     let says =
-        ["a context of 2000000003 tokens takes ", "GiB of memory, the device has ", "ask for fewer tokens"];
+        ["a context of 2000000003 tokens takes ", "GiB for the keys of one layer", "ask for fewer tokens"];
     resident(long).argument(&path).limited().fails(1, &says);
     // What is asked for counts, not what the model could do.
     resident(["run", "a", "--max-tokens", "2", "--device", "cpu", "-m"])

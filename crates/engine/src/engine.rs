@@ -10,7 +10,7 @@ use resident_kernels::step::{NO_SEQUENCE, Row, SequenceParams, SlotHeader};
 use resident_kernels::{DeviceTraits, Dispatch, Slice};
 use resident_ledger::{Ledger, class};
 use resident_models::checkpoint::DecoderConfig;
-use resident_models::{Executor, Handles, Model, Shape, SinkError, StepBuffers, WeightSink};
+use resident_models::{Executor, Handles, Model, Quantisation, Shape, SinkError, StepBuffers, WeightSink};
 use resident_plan::{BufferKind, PlanId};
 use resident_runtime::{Choice, DeviceInfo, Kind, Session, SessionBuilder, SessionOptions, Target, Ticket};
 use std::collections::{BTreeMap, VecDeque};
@@ -42,6 +42,8 @@ pub struct EngineOptions {
     pub autotune: bool,
     /// Whether the device's speed at a matrix product is measured, for [`Engine::compute_limit`].
     pub measure_compute: bool,
+    /// At most so much of the device's memory; `None` is as much as there is for this process.
+    pub memory_bytes: Option<u64>,
     /// How the device is opened.
     pub session: SessionOptions,
 }
@@ -58,6 +60,7 @@ impl EngineOptions {
             executor: None,
             autotune: true,
             measure_compute: false,
+            memory_bytes: None,
             session: SessionOptions::default(),
         }
     }
@@ -102,6 +105,37 @@ fn with_activations(device: DeviceTraits, wanted: Activations) -> Result<DeviceT
         }
         Activations::Auto | Activations::Int16 => Ok(device),
     }
+}
+
+/// Builds the model's program for the chosen device. Nothing is allocated yet.
+pub(crate) fn build<'a>(
+    model: &'a OpenModel,
+    weights: Option<Quantisation>,
+    choice: &Choice,
+    options: &EngineOptions,
+) -> Result<Model<'a>, EngineError> {
+    let (max_buffer_bytes, device) = match &choice.target {
+        Target::Vulkan(info) => {
+            (info.limits.max_memory_allocation_bytes.min(MAX_BUFFER_BYTES), traits_of(info))
+        }
+        Target::Cpu => (u64::MAX, DeviceTraits::LEAST),
+    };
+    let shape = Shape {
+        context: options.context,
+        max_sequences: 1,
+        prefill_rows: PREFILL_ROWS.to_vec(),
+        score_rows: options.score.then_some(SCORE_ROWS),
+        pooling: options.pooling,
+        kv_type: options.kv_type,
+        executors: executor::candidates(options.executor, choice.kind()),
+        max_buffer_bytes,
+        device: with_activations(device, options.activations)?,
+    };
+    Ok(match (model.source(), weights) {
+        (Source::Checkpoint(checkpoint), weights) => Model::build(checkpoint, weights, shape)?,
+        (Source::Synthetic(spec), None) => Model::synthetic(spec, shape)?,
+        (Source::Synthetic(spec), Some(weights)) => Model::synthetic(&spec.with_types(weights), shape)?,
+    })
 }
 
 /// What a mailbox slot holds: rows of sequence 0 from `position` on, of which the last may want to be sampled.
@@ -176,46 +210,17 @@ impl Engine {
     /// `progress` hears of weight bytes done and in all.
     ///
     /// # Errors
-    /// Whatever is wrong with model, device or options.
+    /// [`EngineError::TooLarge`], before anything is allocated; whatever is wrong with model, device or options.
     pub fn load(
         model: &OpenModel,
         choice: &Choice,
         options: EngineOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, EngineError> {
-        let EngineOptions {
-            context,
-            score,
-            pooling,
-            activations,
-            kv_type,
-            executor: wanted,
-            autotune,
-            measure_compute,
-            session,
-        } = options;
-        let (max_buffer_bytes, device) = match &choice.target {
-            Target::Vulkan(info) => {
-                (info.limits.max_memory_allocation_bytes.min(MAX_BUFFER_BYTES), traits_of(info))
-            }
-            Target::Cpu => (u64::MAX, DeviceTraits::LEAST),
-        };
-        let shape = Shape {
-            context,
-            max_sequences: 1,
-            prefill_rows: PREFILL_ROWS.to_vec(),
-            score_rows: score.then_some(SCORE_ROWS),
-            pooling,
-            kv_type,
-            executors: executor::candidates(wanted, choice.kind()),
-            max_buffer_bytes,
-            memory_bytes: choice.target.memory_bytes(),
-            device: with_activations(device, activations)?,
-        };
-        let mut built = match model.source() {
-            Source::Checkpoint(checkpoint) => Model::build(checkpoint, model.weights(), shape)?,
-            Source::Synthetic(spec) => Model::synthetic(spec, shape)?,
-        };
+        let mut built = build(model, model.weights(), choice, &options)?;
+        crate::fit::check(model, choice, &options, &built)?;
+        let EngineOptions { context, kv_type, executor: wanted, autotune, measure_compute, session, .. } =
+            options;
         let mut program = std::mem::take(&mut built.program);
         let ledger = Arc::new(Ledger::new());
         if let (Target::Vulkan(info), Kind::Gpu, true) = (&choice.target, choice.kind(), autotune) {

@@ -27,6 +27,9 @@ pub enum EngineError {
     /// The device.
     #[error(transparent)]
     Runtime(#[from] resident_runtime::Error),
+    /// The model needs more memory than the device has.
+    #[error("{0}")]
+    TooLarge(Box<crate::fit::TooLarge>),
     /// A request outside what the model or this session can do; names the parameter.
     #[error("{0}")]
     Request(String),

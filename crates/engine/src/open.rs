@@ -57,8 +57,9 @@ impl OpenModel {
         Self { name: name.to_owned(), ..self }
     }
 
+    /// What matrices are rounded to. Random weights have their own types.
     pub(crate) fn weights(&self) -> Option<Quantisation> {
-        self.weights
+        self.weights.filter(|_| matches!(self.source, Source::Checkpoint(_)))
     }
 
     /// What reports call it: the last part of the path, unless it has been given another name.
@@ -72,6 +73,22 @@ impl OpenModel {
             Source::Checkpoint(checkpoint) => checkpoint.notices(),
             Source::Synthetic(_) => &[],
         }
+    }
+
+    /// The types that the files store tensors in, with number and bytes of those, the largest share first. Random weights are
+    /// stored nowhere.
+    pub fn stored_types(&self) -> Vec<(&'static str, u64, u64)> {
+        let Source::Checkpoint(checkpoint) = &self.source else { return Vec::new() };
+        let mut types: Vec<(&'static str, u64, u64)> = Vec::new();
+        for tensor in checkpoint.tensors() {
+            let (name, bytes) = (tensor.dtype.name(), tensor.data.len() as u64);
+            match types.iter_mut().find(|(known, ..)| *known == name) {
+                Some((_, tensors, sum)) => (*tensors, *sum) = (*tensors + 1, *sum + bytes),
+                None => types.push((name, 1, bytes)),
+            }
+        }
+        types.sort_by_key(|(_, _, bytes)| std::cmp::Reverse(*bytes));
+        types
     }
 
     /// How the model makes one vector of a text, if its files say it.

@@ -14,7 +14,9 @@ type Word = u128;
 /// The buffers of a program, by [`BufferId`].
 #[derive(Default)]
 pub struct HostMemory {
-    buffers: Vec<RwLock<Vec<Word>>>,
+    places: Vec<RwLock<Vec<Word>>>,
+    /// The place of each buffer.
+    place_of: Vec<usize>,
 }
 
 impl HostMemory {
@@ -27,8 +29,19 @@ impl HostMemory {
     pub fn add(&mut self, bytes: u64) -> BufferId {
         let words =
             usize::try_from(bytes).expect("buffer fits the address space").div_ceil(size_of::<Word>());
-        self.buffers.push(RwLock::new(vec![0; words]));
-        BufferId((self.buffers.len() - 1) as u32)
+        self.places.push(RwLock::new(vec![0; words]));
+        self.place_of.push(self.places.len() - 1);
+        BufferId((self.place_of.len() - 1) as u32)
+    }
+
+    /// Adds a buffer in the memory of another one, which is as large and never in use at the same time.
+    pub fn add_in_place_of(&mut self, other: BufferId) -> BufferId {
+        self.place_of.push(self.place_of[other.0 as usize]);
+        BufferId((self.place_of.len() - 1) as u32)
+    }
+
+    fn place(&self, buffer: BufferId) -> &RwLock<Vec<Word>> {
+        &self.places[self.place_of[buffer.0 as usize]]
     }
 
     /// Adds a buffer that holds `values`, and returns all of it.
@@ -44,8 +57,7 @@ impl HostMemory {
     /// # Panics
     /// If a kernel holds the buffer for writing, or the slice is no whole number of aligned `T`.
     pub fn read<T: Pod>(&self, slice: Slice) -> ReadGuard<'_, T> {
-        let guard =
-            self.buffers[slice.buffer.0 as usize].try_read().expect("buffer is bound for writing as well");
+        let guard = self.place(slice.buffer).try_read().expect("buffer is bound for writing as well");
         ReadGuard { guard, slice, values: PhantomData }
     }
 
@@ -54,9 +66,7 @@ impl HostMemory {
     /// # Panics
     /// If a kernel holds the buffer, or the slice is no whole number of aligned `T`.
     pub fn write<T: Pod>(&self, slice: Slice) -> WriteGuard<'_, T> {
-        let guard = self.buffers[slice.buffer.0 as usize]
-            .try_write()
-            .expect("buffer is bound twice, once for writing");
+        let guard = self.place(slice.buffer).try_write().expect("buffer is bound twice, once for writing");
         WriteGuard { guard, slice, values: PhantomData }
     }
 }

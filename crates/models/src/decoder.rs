@@ -11,7 +11,7 @@ use crate::layer_weights::{Layer, LayerBuilder, Mlp};
 use crate::layers::{Activation, Norm, Rows, Then, add_to_stream, embedding, handover_of, linear, norm_rows};
 use crate::model::{Executor, Shape, StepBuffers};
 use crate::rope;
-use crate::weights::{Matrix, Source, WeightPlan};
+use crate::weights::{Matrix, SinkError, Source, WeightPlan, WeightSink};
 use resident_kernels::attention::{self, Attention};
 use resident_kernels::linear::Epilogue;
 use resident_kernels::pool_rows::{self, PoolRows, Pooling};
@@ -151,10 +151,28 @@ impl AttentionScratch {
     }
 }
 
-/// Bytes written at the start that come from no tensor.
-pub(crate) struct Table {
-    pub(crate) slice: Slice,
-    pub(crate) bytes: Vec<u8>,
+/// What is written at the start and comes from no tensor. It is made when it is written: a program is planned without.
+pub(crate) enum Table {
+    /// Cosines and sines of all positions.
+    Rope { slices: [Slice; 2], rope: Rope, rotary_dim: u32, factors: Option<Vec<f32>>, positions: u32 },
+    /// Which block of the KV cache holds which positions.
+    Blocks { slice: Slice, blocks: u32 },
+}
+
+impl Table {
+    pub(crate) fn write(&self, sink: &mut dyn WeightSink) -> Result<(), SinkError> {
+        match self {
+            Self::Rope { slices, rope, rotary_dim, factors, positions } => {
+                let tables = rope::tables(rope, *rotary_dim, factors.as_deref(), *positions);
+                let mut both = slices.iter().zip(&tables);
+                both.try_for_each(|(slice, table)| sink.write_table(*slice, bytemuck::cast_slice(table)))
+            }
+            Self::Blocks { slice, blocks } => {
+                let table: Vec<u32> = (0..*blocks).collect();
+                sink.write_table(*slice, bytemuck::cast_slice(&table))
+            }
+        }
+    }
 }
 
 impl Decoder {
@@ -183,8 +201,17 @@ impl Decoder {
             head_dim: config.head_dim,
         };
         let blocks = shape.context.div_ceil(KV_BLOCK);
-        // Sizes of a damaged file: the tensors' shapes and the check of the memory find them, an overflow must not.
+        // Sizes of a damaged file: the tensors' shapes and the device's memory refuse them, an overflow must not.
         let cache_bytes = u64::from(blocks * shape.max_sequences).saturating_mul(cache.block_bytes());
+        if cache_bytes > KvLayout::MAX_BYTES {
+            let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+            return Err(ModelError::Shape(format!(
+                "a context of {} tokens takes {:.1} GiB for the keys of one layer, expected at most {:.0}; ask for fewer tokens or a shorter context",
+                shape.context,
+                gib(cache_bytes),
+                gib(KvLayout::MAX_BYTES)
+            )));
+        }
         // As for a layer without a window: no other has more splits.
         let decode = attention_of(&self, 0, &shape, cache, 1);
         let mut scratch = None;
@@ -216,31 +243,25 @@ impl Decoder {
             }
             None => None,
         };
-        // The tables of a mistaken context would fill the host's memory before a device refuses it.
-        let rope_count = 1 + self.other_ropes.len() as u64;
-        let tables_bytes = rope_count * u64::from(shape.context) * u64::from(config.rotary_dim) * 4;
-        let caches_bytes = cache_bytes.saturating_mul(2 * u64::from(config.num_hidden_layers));
-        let what = || format!("a context of {} tokens", shape.context);
-        let remedy = "ask for fewer tokens or a shorter context";
-        shape.refuse_beyond_memory(caches_bytes.saturating_add(tables_bytes), what, remedy)?;
-        let block_table: Vec<u32> = (0..blocks * shape.max_sequences).collect();
         let mut tables = Vec::new();
-        let mut table = |name: &str, bytes: &[u8]| {
-            let slice = program.buffer(name, bytes.len() as u64, BufferKind::Weight);
-            tables.push(Table { slice, bytes: bytes.to_vec() });
-            slice
-        };
         let mut ropes = Vec::new();
         for (index, rope) in [&config.rope].into_iter().chain(&self.other_ropes).enumerate() {
-            let factors = factors.as_deref().filter(|_| index == 0);
-            let [cos, sin] = rope::tables(rope, config.rotary_dim, factors, shape.context);
             let name = if index == 0 { "rope".to_owned() } else { format!("rope.{index}") };
-            ropes.push([
-                table(&format!("{name}.cos"), bytemuck::cast_slice(&cos)),
-                table(&format!("{name}.sin"), bytemuck::cast_slice(&sin)),
-            ]);
+            let bytes = rope::table_bytes(config.rotary_dim, shape.context);
+            let slices = ["cos", "sin"]
+                .map(|part| program.buffer(format!("{name}.{part}"), bytes, BufferKind::Weight));
+            tables.push(Table::Rope {
+                slices,
+                rope: rope.clone(),
+                rotary_dim: config.rotary_dim,
+                factors: factors.clone().filter(|_| index == 0),
+                positions: shape.context,
+            });
+            ropes.push(slices);
         }
-        let block_table = table("block_table", bytemuck::cast_slice(&block_table));
+        let blocks = blocks * shape.max_sequences;
+        let block_table = program.buffer("block_table", u64::from(blocks) * 4, BufferKind::Weight);
+        tables.push(Table::Blocks { slice: block_table, blocks });
         let step = StepBuffers::declare(program, &shape);
         let sample_scratch = program.buffer("sample.scratch", sample::scratch_bytes(1), BufferKind::State);
         let resident = Resident {
@@ -284,6 +305,12 @@ pub(crate) fn rope_factors(
 impl Resident {
     pub(crate) fn config(&self) -> &DecoderConfig {
         &self.decoder.config
+    }
+
+    /// Bytes of all layers' keys and values.
+    pub(crate) fn kv_cache_bytes(&self) -> u64 {
+        let caches = self.layers.iter().flat_map(|layer| [layer.k_cache, layer.v_cache]);
+        caches.map(|cache| cache.bytes).fold(0, u64::saturating_add)
     }
 
     /// What becomes of the head's products.

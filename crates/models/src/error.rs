@@ -42,18 +42,6 @@ pub enum ModelError {
     /// A context or a shape that cannot be run.
     #[error("{0}")]
     Shape(String),
-    /// More than the device's memory.
-    #[error("{what} takes {needed_gib:.1} GiB of memory, the device has {has_gib:.1} GiB; {remedy}")]
-    Memory {
-        /// What is too large.
-        what: String,
-        /// GiB that it takes.
-        needed_gib: f64,
-        /// GiB that there are.
-        has_gib: f64,
-        /// What to do.
-        remedy: &'static str,
-    },
     /// The device refused the weights.
     #[error(transparent)]
     Device(Box<dyn std::error::Error + Send + Sync>),

@@ -34,29 +34,12 @@ pub struct Shape {
     pub max_buffer_bytes: u64,
     /// What the kernels' variants are chosen for.
     pub device: DeviceTraits,
-    /// Memory of the device: a model that needs more is refused before any of it is taken.
-    pub memory_bytes: u64,
 }
 
 impl Shape {
     /// The most rows of any plan.
     pub(crate) fn max_rows(&self) -> u32 {
         self.prefill_rows.iter().copied().chain(self.score_rows).max().unwrap_or(1)
-    }
-
-    /// Refuses what the device's memory does not hold.
-    pub(crate) fn refuse_beyond_memory(
-        &self,
-        needed: u64,
-        what: impl Fn() -> String,
-        remedy: &'static str,
-    ) -> Result<(), ModelError> {
-        let has = self.memory_bytes;
-        if needed <= has {
-            return Ok(());
-        }
-        let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
-        Err(ModelError::Memory { what: what(), needed_gib: gib(needed), has_gib: gib(has), remedy })
     }
 }
 
@@ -172,6 +155,8 @@ pub struct Model<'a> {
     pub handles: Handles,
     /// Number of parameters.
     pub parameters: u64,
+    /// Bytes of the KV cache.
+    pub kv_cache_bytes: u64,
     weights: WeightPlan<'a>,
     tables: Vec<Table>,
 }
@@ -212,7 +197,6 @@ pub(crate) fn synthetic_weights(spec: &SynthSpec) -> Result<WeightPlan<'static>,
         executors: Vec::new(),
         max_buffer_bytes: u64::MAX,
         device: DeviceTraits::LEAST,
-        memory_bytes: u64::MAX,
     };
     Ok(Model::synthetic(spec, shape)?.weights)
 }
@@ -275,18 +259,10 @@ impl<'a> Model<'a> {
             let (plan, embedding) = resident.embed_plan(&mut program, rows, pooling);
             EmbedPlan { rows, plan, embedding }
         });
-        let kept_bytes =
-            [BufferKind::Weight, BufferKind::State, BufferKind::Handover].map(|kind| program.bytes_of(kind));
-        let kept_bytes = kept_bytes.into_iter().fold(0, u64::saturating_add);
-        let what = || "the model with its KV cache".to_owned();
-        shape.refuse_beyond_memory(
-            kept_bytes,
-            what,
-            "use a smaller model or one with fewer bits a weight",
-        )?;
         let handles = Handles { decode, prefill, score, embed, step: resident.step() };
         let (config, parameters) = (resident.config().clone(), weights.parameters);
-        Ok(Self { config, program, handles, parameters, weights, tables })
+        let kv_cache_bytes = resident.kv_cache_bytes();
+        Ok(Self { config, program, handles, parameters, kv_cache_bytes, weights, tables })
     }
 
     /// The weights' format on the device: `q8_0`, or `q8_0 + f16` where a file mixes them, the larger share first.
@@ -305,9 +281,7 @@ impl<'a> Model<'a> {
     /// # Errors
     /// Weights that are not finite, and whatever the sink returns.
     pub fn load(&self, sink: &mut dyn WeightSink, progress: &mut dyn FnMut(u64)) -> Result<(), ModelError> {
-        for table in &self.tables {
-            sink.write_table(table.slice, &table.bytes).map_err(ModelError::Device)?;
-        }
+        self.tables.iter().try_for_each(|table| table.write(sink)).map_err(ModelError::Device)?;
         self.weights.load(sink, progress)
     }
 }

@@ -69,6 +69,11 @@ fn scaled(rope: &Rope, rotary_dim: u32, pair: u32, frequency: f64) -> f64 {
     }
 }
 
+/// Bytes of one of the [`tables`].
+pub(crate) fn table_bytes(rotary_dim: u32, positions: u32) -> u64 {
+    u64::from(positions) * u64::from(rotary_dim / 2) * 4
+}
+
 /// Cosines and sines f32 (positions, pairs) of angle position · frequency, the angle rounded to f32, times the factor that
 /// some scalings bring.
 pub(crate) fn tables(rope: &Rope, rotary_dim: u32, factors: Option<&[f32]>, positions: u32) -> [Vec<f32>; 2] {

@@ -206,6 +206,11 @@ impl SynthSpec {
         self.shape.vocab
     }
 
+    /// The same shape with these types.
+    pub fn with_types(&self, types: Quantisation) -> Self {
+        Self { shape: self.shape, types: types_named(types.name()).expect("every quantisation is a format") }
+    }
+
     pub(crate) fn decoder(&self) -> Decoder {
         self.shape.decoder()
     }
@@ -257,7 +262,6 @@ mod tests {
             executors: vec![crate::Executor::Barriers],
             max_buffer_bytes: u64::MAX,
             device: resident_kernels::DeviceTraits::LEAST,
-            memory_bytes: u64::MAX,
         };
         let model = crate::Model::synthetic(&spec, shape).unwrap();
         assert!((30.5e9..30.6e9).contains(&(model.parameters as f64)), "{}", model.parameters);

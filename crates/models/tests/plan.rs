@@ -20,7 +20,6 @@ fn the_decode_plans_of_the_embedded_model() {
         executors: vec![Executor::Barriers, Executor::Handover],
         max_buffer_bytes: u64::MAX,
         device: DeviceTraits::LEAST,
-        memory_bytes: u64::MAX,
     };
     let model = Model::build(&checkpoint, None, shape).expect("model");
     // Vulkan grants no more than 128 bytes.

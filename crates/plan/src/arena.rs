@@ -22,19 +22,24 @@ struct Placed {
     end: u64,
 }
 
+/// The first and the last step that bind each activation of a plan.
+pub(crate) fn lifetimes(program: &Program, plan: &Plan) -> BTreeMap<BufferId, (usize, usize)> {
+    let mut lifetimes: BTreeMap<BufferId, (usize, usize)> = BTreeMap::new();
+    for (index, step) in plan.steps.iter().enumerate() {
+        for slice in step.dispatch.bindings.iter().filter_map(|b| b.slice) {
+            if program.declaration(slice.buffer).kind == BufferKind::Activation {
+                lifetimes.entry(slice.buffer).or_insert((index, index)).1 = index;
+            }
+        }
+    }
+    lifetimes
+}
+
 impl Arena {
     /// Places every activation that `plan` binds: the largest first, each at the lowest offset where no other one that
     /// lives at the same time lies.
     pub fn of(program: &Program, plan: &Plan) -> Self {
-        let mut lifetimes: BTreeMap<BufferId, (usize, usize)> = BTreeMap::new();
-        for (index, step) in plan.steps.iter().enumerate() {
-            for slice in step.dispatch.bindings.iter().filter_map(|b| b.slice) {
-                if program.declaration(slice.buffer).kind == BufferKind::Activation {
-                    lifetimes.entry(slice.buffer).or_insert((index, index)).1 = index;
-                }
-            }
-        }
-        let mut order: Vec<_> = lifetimes.into_iter().collect();
+        let mut order: Vec<_> = lifetimes(program, plan).into_iter().collect();
         order.sort_by_key(|(buffer, _)| std::cmp::Reverse(program.declaration(*buffer).bytes));
 
         let mut arena = Self::default();

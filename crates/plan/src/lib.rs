@@ -11,5 +11,5 @@ mod program;
 
 pub use arena::{ARENA_ALIGNMENT, Arena};
 pub use hazards::barriers;
-pub use interpreter::{host_memory, run};
+pub use interpreter::{host_bytes, host_memory, run};
 pub use program::{BufferDecl, BufferKind, Plan, PlanBuilder, PlanId, Program, Step};

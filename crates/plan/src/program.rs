@@ -113,7 +113,7 @@ impl Program {
 
     /// Bytes of all buffers of a kind, shared or not.
     pub fn bytes_of(&self, kind: BufferKind) -> u64 {
-        self.buffers.iter().filter(|b| b.kind == kind).map(|b| b.bytes).sum()
+        self.buffers.iter().filter(|b| b.kind == kind).map(|b| b.bytes).fold(0, u64::saturating_add)
     }
 }
 

@@ -4,25 +4,29 @@ use crate::Error;
 use crate::gpu::pipeline;
 use rayon::prelude::*;
 use resident_kernels::{BufferId, Slice, stream_read};
-use resident_vulkan::{Device, Memory};
+use resident_vulkan::{Device, DeviceInfo, Memory};
 use std::time::Instant;
 
 /// Read at once on a GPU: several times any last-level cache, and at most 1/16 of the device's memory.
 const DEVICE_BYTES: u64 = 1 << 30;
 /// Read at once on a software driver or the CPU device, whose caches are smaller and whose time is dearer.
-const HOST_BYTES: u64 = 128 << 20;
+pub(crate) const HOST_BYTES: u64 = 128 << 20;
 /// Timed passes; the best counts, since anything else is somebody else's work.
 const PASSES: u32 = 5;
 /// Workgroups: enough to fill any card several times over.
 const GROUPS: u32 = 4096;
 
+/// Bytes of the buffers that it takes on a device: what is read, and the checksum.
+pub(crate) fn buffer_bytes(info: &DeviceInfo) -> [u64; 2] {
+    let wanted = if info.kind.is_software() { HOST_BYTES } else { DEVICE_BYTES };
+    [wanted.min(info.device_local_bytes() / 16).max(1 << 20) & !63, u64::from(GROUPS) * 4]
+}
+
 /// Bytes a second that `device` reads from its memory.
 pub(crate) fn of_device(device: &Device) -> Result<f64, Error> {
-    let info = device.info();
-    let wanted = if info.kind.is_software() { HOST_BYTES } else { DEVICE_BYTES };
-    let bytes = wanted.min(info.device_local_bytes() / 16).max(1 << 20) & !63;
+    let [bytes, checksum_bytes] = buffer_bytes(device.info());
     let source = device.allocate("bandwidth source", bytes, Memory::Device)?;
-    let checksum = device.allocate("bandwidth checksum", u64::from(GROUPS) * 4, Memory::Device)?;
+    let checksum = device.allocate("bandwidth checksum", checksum_bytes, Memory::Device)?;
     // Not zeros: memory compression would make them look faster than data.
     device.fill(&source, 0, bytes, 0x9e37_79b9)?;
     device.fill(&checksum, 0, checksum.bytes(), 0)?;

@@ -76,16 +76,6 @@ pub enum Target {
     Cpu,
 }
 
-impl Target {
-    /// Bytes of its memory: a GPU's own, or what the host has available.
-    pub fn memory_bytes(&self) -> u64 {
-        match self {
-            Self::Vulkan(info) => info.device_local_bytes(),
-            Self::Cpu => crate::cpu::available_bytes(),
-        }
-    }
-}
-
 /// The chosen device and why it was chosen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {

@@ -10,6 +10,7 @@ mod cpu;
 mod error;
 mod gpu;
 mod marks;
+mod memory;
 mod session;
 
 pub use bandwidth::read_bandwidth;

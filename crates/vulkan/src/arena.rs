@@ -3,6 +3,7 @@
 use crate::blocks::{Block, BlockError, Memory};
 use crate::buffer::{Buffer, Range};
 use crate::error::Error;
+use crate::limits::Limits;
 use crate::logical::Logical;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,7 +57,7 @@ impl Arena {
         memory: Memory,
     ) -> Result<Buffer, Error> {
         assert!(bytes > 0, "buffer {name}: zero bytes asked for");
-        let (limit_bytes, limit_name) = self.block_limit();
+        let (limit_bytes, limit_name) = block_limit(&self.logical.info.limits);
         // Compared before rounding, which could overflow.
         if bytes > limit_bytes / ALIGNMENT * ALIGNMENT {
             return Err(Error::AllocationTooLarge { name: name.to_owned(), bytes, limit_bytes, limit_name });
@@ -79,17 +80,6 @@ impl Arena {
         // SAFETY: the range was taken from the block's free ranges and lies within it; it is given back by the
         // buffer's drop alone, and the block lives until its last range is back.
         Ok(unsafe { Buffer::new(self.clone(), name, memory, bytes, range, block) })
-    }
-
-    /// The largest block, and which limit says so.
-    fn block_limit(&self) -> (u64, &'static str) {
-        let limits = &self.logical.info.limits;
-        let named = [
-            (limits.max_memory_allocation_bytes, "maxMemoryAllocationSize"),
-            (limits.max_buffer_bytes, "maxBufferSize"),
-            (MAX_BLOCK_BYTES, "the largest block"),
-        ];
-        named.into_iter().min_by_key(|(bytes, _)| *bytes).expect("three limits")
     }
 
     /// Adds a block that holds `size` bytes: a shared one, or where there is no room for that one of just the size.
@@ -187,6 +177,44 @@ impl State {
         }
         usage
     }
+}
+
+/// The largest block, and which limit says so.
+fn block_limit(limits: &Limits) -> (u64, &'static str) {
+    let named = [
+        (limits.max_memory_allocation_bytes, "maxMemoryAllocationSize"),
+        (limits.max_buffer_bytes, "maxBufferSize"),
+        (MAX_BLOCK_BYTES, "the largest block"),
+    ];
+    named.into_iter().min_by_key(|(bytes, _)| *bytes).expect("three limits")
+}
+
+/// Device memory that buffers of these sizes take when they are allocated in this order: blocks, some of which stay partly
+/// empty. A block to share is counted only where `room_bytes` has room for it, as in allocating.
+pub fn planned_bytes(limits: &Limits, sizes: impl IntoIterator<Item = u64>, room_bytes: u64) -> u64 {
+    let (limit_bytes, _) = block_limit(limits);
+    let mut blocks: Vec<FreeRanges> = Vec::new();
+    let mut in_use: u64 = 0;
+    for bytes in sizes.into_iter().filter(|bytes| *bytes > 0) {
+        if bytes > limit_bytes / ALIGNMENT * ALIGNMENT {
+            // It will be refused by its name; it counts so that the sum is too large, too.
+            in_use = in_use.saturating_add(bytes);
+            continue;
+        }
+        let size = bytes.next_multiple_of(ALIGNMENT);
+        if blocks.iter_mut().any(|free| free.take(size).is_some()) {
+            continue;
+        }
+        let exact = (size + ALIGNMENT).min(limit_bytes);
+        let shared = shared_block_bytes(Memory::Device, in_use).min(limit_bytes);
+        let has_room = in_use.checked_add(shared).is_some_and(|bytes| bytes <= room_bytes);
+        let block = if exact < shared && has_room { shared } else { exact };
+        let mut free = FreeRanges::new(0, block / ALIGNMENT * ALIGNMENT);
+        free.take(size);
+        blocks.push(free);
+        in_use = in_use.saturating_add(block);
+    }
+    in_use
 }
 
 /// How large the next shared block is: at most a quarter of what there is already may lie idle in it.

@@ -1,5 +1,6 @@
 //! Blocks: the device memory allocations, each with one buffer over all of it, and the choice of their memory type.
 
+use crate::devices::DeviceKind;
 use crate::error::Error;
 use crate::logical::Logical;
 use ash::vk;
@@ -27,7 +28,9 @@ impl Memory {
     }
 
     /// Whether a type of these properties serves at all, and how much it is liked (higher is better).
-    fn liking(self, flags: vk::MemoryPropertyFlags) -> Option<u32> {
+    /// `unified` says that the device and the host share one memory, so that what is not marked as the device's own is as good,
+    /// only later.
+    fn liking(self, flags: vk::MemoryPropertyFlags, unified: bool) -> Option<u32> {
         use vk::MemoryPropertyFlags as F;
         // Types with special rules (protected, lazily allocated, AMD's uncached ones) are for other uses.
         let plain = F::DEVICE_LOCAL | F::HOST_VISIBLE | F::HOST_COHERENT | F::HOST_CACHED;
@@ -37,7 +40,8 @@ impl Memory {
         let has = |flag| u32::from(flags.contains(flag));
         let lacks = |flag| 1 - has(flag);
         match self {
-            Memory::Device => flags.contains(F::DEVICE_LOCAL).then(|| lacks(F::HOST_VISIBLE)),
+            Memory::Device => (unified || flags.contains(F::DEVICE_LOCAL))
+                .then(|| 2 * has(F::DEVICE_LOCAL) + lacks(F::HOST_VISIBLE)),
             Memory::Mapped => flags
                 .contains(F::HOST_VISIBLE | F::HOST_COHERENT)
                 .then(|| 2 * has(F::HOST_CACHED) + lacks(F::DEVICE_LOCAL)),
@@ -53,13 +57,14 @@ pub(crate) fn candidates(
     properties: &vk::PhysicalDeviceMemoryProperties,
     allowed_bits: u32,
     memory: Memory,
+    unified: bool,
 ) -> Vec<u32> {
     let heaps = properties.memory_heaps_as_slice();
     let mut found: Vec<_> = (0u32..)
         .zip(properties.memory_types_as_slice())
         .filter(|(index, _)| allowed_bits & (1 << index) != 0)
         .filter_map(|(index, t)| {
-            let liking = memory.liking(t.property_flags)?;
+            let liking = memory.liking(t.property_flags, unified)?;
             let heap_bytes = heaps.get(t.heap_index as usize).map_or(0, |heap| heap.size);
             Some((std::cmp::Reverse((liking, heap_bytes)), index))
         })
@@ -150,7 +155,8 @@ fn allocate(
     name: &str,
 ) -> Result<vk::DeviceMemory, BlockError> {
     let (properties, left) = memory_now(logical);
-    let types = candidates(&properties, needs.memory_type_bits, memory);
+    let unified = logical.info.kind == DeviceKind::Integrated;
+    let types = candidates(&properties, needs.memory_type_bits, memory, unified);
     if types.is_empty() {
         let error = Error::NoMemoryType { name: name.to_owned(), wanted: memory.wanted() };
         return Err(BlockError::Other(error));
@@ -267,18 +273,18 @@ mod tests {
 
     #[test]
     fn device_memory_is_out_of_the_hosts_sight_where_possible() {
-        assert_eq!(candidates(&discrete(), !0, Memory::Device), [1, 4]);
+        assert_eq!(candidates(&discrete(), !0, Memory::Device, false), [1, 4]);
     }
 
     #[test]
     fn mapped_memory_is_cached_system_memory() {
-        assert_eq!(candidates(&discrete(), !0, Memory::Mapped)[0], 3);
-        assert_eq!(candidates(&discrete(), !(1 << 3), Memory::Mapped)[0], 2);
+        assert_eq!(candidates(&discrete(), !0, Memory::Mapped, false)[0], 3);
+        assert_eq!(candidates(&discrete(), !(1 << 3), Memory::Mapped, false)[0], 2);
     }
 
     #[test]
     fn a_mailbox_lies_on_the_card_where_it_can_be_mapped() {
-        assert_eq!(candidates(&discrete(), !0, Memory::MappedUpload), [4, 2, 3]);
+        assert_eq!(candidates(&discrete(), !0, Memory::MappedUpload, false), [4, 2, 3]);
     }
 
     #[test]
@@ -286,7 +292,16 @@ mod tests {
         let all = F::DEVICE_LOCAL | F::HOST_VISIBLE | F::HOST_COHERENT | F::HOST_CACHED;
         let unified = properties(&[8 << 30], &[(all, 0)]);
         for memory in [Memory::Device, Memory::Mapped, Memory::MappedUpload] {
-            assert_eq!(candidates(&unified, !0, memory), [0]);
+            assert_eq!(candidates(&unified, !0, memory, false), [0]);
         }
+    }
+
+    #[test]
+    fn a_gpu_that_shares_the_hosts_memory_takes_of_it_when_its_own_is_full() {
+        let host = F::HOST_VISIBLE | F::HOST_COHERENT;
+        let types = [(F::DEVICE_LOCAL, 0), (host, 1), (F::DEVICE_LOCAL | host, 0)];
+        let carved_out = properties(&[512 << 20, 16 << 30], &types);
+        assert_eq!(candidates(&carved_out, !0, Memory::Device, false), [0, 2]);
+        assert_eq!(candidates(&carved_out, !0, Memory::Device, true), [0, 2, 1]);
     }
 }

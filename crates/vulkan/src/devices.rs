@@ -103,6 +103,13 @@ impl DeviceInfo {
         self.heaps.iter().map(|heap| heap.bytes).sum()
     }
 
+    /// What this process may use for buffers: the device-local heaps, on a GPU that shares the host's memory all of them, as
+    /// far as the driver's budget goes.
+    pub fn available_bytes(&self) -> u64 {
+        let heaps = self.heaps.iter().filter(|heap| heap.device_local || self.kind == DeviceKind::Integrated);
+        heaps.map(|heap| heap.budget_bytes.unwrap_or(heap.bytes).min(heap.bytes)).fold(0, u64::saturating_add)
+    }
+
     /// What this process may use of the device-local memory, where the driver says so.
     pub fn budget_bytes(&self) -> Option<u64> {
         let local = self.heaps.iter().filter(|heap| heap.device_local);

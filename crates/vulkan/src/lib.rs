@@ -33,7 +33,7 @@ mod staging;
 mod timestamps;
 mod uploader;
 
-pub use arena::ArenaUse;
+pub use arena::{ArenaUse, planned_bytes};
 pub use blocks::Memory;
 pub use buffer::Buffer;
 pub use cache::CacheState;
@@ -49,5 +49,6 @@ pub use pipeline::{Pipeline, PipelineSpec, Statistic};
 pub use rank::{Ranked, rank};
 pub use readback::Readback;
 pub use recording::{Recorder, Recording};
+pub use staging::STAGING_BYTES;
 pub use timestamps::TimestampPool;
 pub use uploader::Uploader;

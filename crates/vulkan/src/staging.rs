@@ -14,6 +14,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 const SLOTS: usize = 4;
 /// One slot of the ring: long enough that a copy takes much longer than its submission.
 pub(crate) const SLOT_BYTES: u64 = 8 << 20;
+/// What the ring takes of the host's memory.
+pub const STAGING_BYTES: u64 = SLOT_BYTES * SLOTS as u64;
 /// Pieces begin at a multiple of this in the ring, so that a repacker can write them as vectors.
 const PIECE_ALIGNMENT: u64 = 64;
 /// The batch of a slot that a readback holds.
@@ -52,7 +54,7 @@ pub(crate) struct Piece<'a> {
 impl Ring {
     pub(crate) fn new(arena: &Arc<Arena>) -> Result<Self, Error> {
         let logical = arena.logical.clone();
-        let buffer = arena.allocate("staging ring", SLOT_BYTES * SLOTS as u64, Memory::Mapped)?;
+        let buffer = arena.allocate("staging ring", STAGING_BYTES, Memory::Mapped)?;
         let mut ring = Self {
             logical,
             buffer,

@@ -13,6 +13,7 @@ pub(crate) mod quantize;
 pub(crate) mod rm;
 pub(crate) mod rollout;
 pub(crate) mod run;
+pub(crate) mod show;
 pub(crate) mod synth;
 pub(crate) mod tokenize;
 pub(crate) mod verify;

@@ -57,6 +57,9 @@ pub struct KvLayout {
 }
 
 impl KvLayout {
+    /// The largest K or V cache of a layer: a word's index stays below 2^31, where signed and unsigned indices agree.
+    pub const MAX_BYTES: u64 = 1 << 33;
+
     /// Words of a position of a head.
     pub fn words(self) -> u32 {
         (self.head_dim / self.dtype.values_per_word()).next_multiple_of(4)

@@ -103,9 +103,8 @@ pub fn dispatch(rope: &RopeKv, rows: u32, bindings: Bindings) -> Dispatch {
         "head_dim {head_dim}, rotary_dim {rotary_dim}"
     );
     assert!(rotary_dim <= head_dim, "rotary_dim {rotary_dim} of head_dim {head_dim}");
-    // A word's index stays below 2^31, where signed and unsigned indices agree.
     assert!(
-        bindings.k_cache.bytes.max(bindings.v_cache.bytes) <= 1 << 33,
+        bindings.k_cache.bytes.max(bindings.v_cache.bytes) <= KvLayout::MAX_BYTES,
         "a cache of more than 8 GiB in one layer"
     );
     let params = Params { qkv_stride, q_offset, k_offset, v_offset, heads, kv_heads, max_blocks, norm_eps };

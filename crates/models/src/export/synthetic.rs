@@ -167,7 +167,6 @@ mod tests {
             executors: vec![Executor::Barriers],
             max_buffer_bytes: 1 << 40,
             device: DeviceTraits::LEAST,
-            memory_bytes: u64::MAX,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Allocation: blocks, alignment, limits, mapped rings.
 
 use crate::fixture::{groups, push_one, to_bytes, with_device, with_options};
-use resident_vulkan::{ArenaUse, Error, Memory, Options};
+use resident_vulkan::{ArenaUse, Error, Memory, Options, planned_bytes};
 
 #[test]
 fn buffers_share_a_block_and_are_aligned() {
@@ -16,6 +16,25 @@ fn buffers_share_a_block_and_are_aligned() {
         assert!(ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{ranges:?}");
         assert_eq!(f.before_seal().allocations, 1);
         assert_eq!(f.device.memory_use(Memory::Device).blocks, 1);
+    });
+}
+
+#[test]
+fn what_is_planned_is_what_allocating_takes() {
+    let sizes = [3 << 20, 60 << 20, 5 << 20, 100 << 20, 1, 7 << 20, 20 << 20, 20 << 20, 90 << 20, 333_333];
+    with_device(|f| {
+        let buffers = sizes.map(|bytes| f.device.allocate("b", bytes, Memory::Device).expect("a buffer"));
+        let planned = planned_bytes(&f.device.info().limits, sizes, u64::MAX);
+        assert_eq!(f.device.memory_use(Memory::Device).block_bytes, planned);
+        drop(buffers);
+    });
+    // Where there is no room for blocks to share, each is as large as its buffer.
+    let options = Options { device_memory_limit_bytes: Some(320 << 20), ..Options::default() };
+    with_options(options, |f| {
+        let buffers = sizes.map(|bytes| f.device.allocate("b", bytes, Memory::Device).expect("a buffer"));
+        let planned = planned_bytes(&f.device.info().limits, sizes, 320 << 20);
+        assert_eq!(f.device.memory_use(Memory::Device).block_bytes, planned);
+        drop(buffers);
     });
 }
 
