@@ -4,7 +4,7 @@
 use crate::EngineError;
 use resident_kernels::matvec::{Workgroup, tunable};
 use resident_kernels::random_fill::{self, RandomType};
-use resident_kernels::{Access, BufferId, Dispatch, Slice};
+use resident_kernels::{Access, BufferId, DeviceTraits, Dispatch, Slice};
 use resident_ledger::{Ledger, write_atomically};
 use resident_plan::{BufferKind, PlanId, Program};
 use resident_runtime::{DeviceInfo, SessionBuilder, SessionOptions, Target};
@@ -63,10 +63,11 @@ impl Tuning {
             return Ok(tuning);
         }
         let end = Instant::now() + BUDGET;
+        let device = program.device;
         let mut program = Program::default();
         let trials: Vec<_> = unknown
             .into_iter()
-            .map(|(shape, call)| (shape, Trial::new(&mut program, call, info.features.subgroup_size)))
+            .map(|(shape, call)| (shape, Trial::new(&mut program, call, device)))
             .collect();
         let target = Target::Vulkan(Box::new(info.clone()));
         let options = SessionOptions { profile: false, ..session.clone() };
@@ -136,7 +137,7 @@ struct Trial {
 
 impl Trial {
     /// Declares buffers and plans.
-    fn new(program: &mut Program, call: &Dispatch, subgroup: u32) -> Self {
+    fn new(program: &mut Program, call: &Dispatch, device: DeviceTraits) -> Self {
         let copies = (COPIES_BYTES / call.cost.weight_bytes.max(1)).clamp(1, MOST_COPIES) as usize;
         // Weights have copies; everything else is the same for all calls, so they wait for each other.
         let mut places: HashMap<BufferId, Vec<Slice>> = HashMap::new();
@@ -152,7 +153,7 @@ impl Trial {
             }
         }
         let own = Workgroup::of_call(call);
-        let others = Workgroup::candidates(call, subgroup).into_iter().filter(|candidate| *candidate != own);
+        let others = Workgroup::candidates(call, device).into_iter().filter(|candidate| *candidate != own);
         let candidates = [own].into_iter().chain(others).map(|workgroup| {
             let mut plan = program.plan("trial", 1);
             for copy in 0..copies {
@@ -208,8 +209,8 @@ mod tests {
     use super::*;
     use resident_kernels::handover::Handover;
     use resident_kernels::linear::{Bindings, Epilogue, Linear};
+    use resident_kernels::matvec;
     use resident_kernels::weights::WeightLayout;
-    use resident_kernels::{DeviceTraits, matvec};
     use resident_tensor::DType;
 
     /// A program with one matvec.

@@ -15,7 +15,7 @@ pub use workgroup::{Workgroup, tunable};
 
 use crate::handover::Handover;
 use crate::linear::{Bindings, Linear};
-use crate::weights::WeightLayout;
+use crate::weights::{WeightLayout, dtype_of};
 use crate::{DeviceTraits, Dispatch, Grid, Kernel, linear};
 use resident_tensor::DType;
 
@@ -41,6 +41,8 @@ fn int16_kernel(dtype: DType) -> Option<&'static Kernel> {
     INT16.get((dtype as usize).checked_sub(DType::Q8_0 as usize)?)
 }
 
+const COLS_AT: usize = 1;
+const STAGES_AT: usize = 13;
 const X_PLANES_AT: usize = 14;
 
 /// Whether x of a call comes as [`planes`](crate::linear::planes).
@@ -48,27 +50,47 @@ pub(crate) fn reads_planes(call: &Dispatch) -> bool {
     call.kernel.name.ends_with("_int16") && call.specialization[X_PLANES_AT] != 0
 }
 
+/// Shared memory that x takes in a call.
+fn staged_bytes_of(call: &Dispatch) -> u32 {
+    let [cols, stages, x_planes] = [COLS_AT, STAGES_AT, X_PLANES_AT].map(|at| call.specialization[at]);
+    match call.kernel.name.ends_with("_int16") {
+        true if x_planes == 0 => {
+            int16_bytes(WeightLayout { dtype: dtype_of(call.kernel.name), rows: 1, cols })
+        }
+        false if stages != 0 => f32_bytes(cols),
+        _ => 0,
+    }
+}
+
 /// Whether a matrix meets x as planes, where it is there as such.
 pub fn takes_planes(layout: WeightLayout, device: DeviceTraits) -> bool {
     device.packed_dot_product && int16_kernel(layout.dtype).is_some()
 }
 
-/// Shared memory that a workgroup needs beside x: the sums that meet there.
-const OTHER_SHARED_BYTES: u32 = 4096;
+/// Shared memory that a workgroup needs beside x at least: the sums that meet there.
+const OTHER_SHARED_BYTES: u32 = 2048 + workgroup::SQUARES_BYTES;
+
+/// Shared memory that x takes in 16 bits: two bytes a value; for 32 of them a scale, and a sum for each minimum.
+fn int16_bytes(layout: WeightLayout) -> u32 {
+    layout.cols * 2 + layout.cols / 8 * (1 + layout.mins_a_group())
+}
+
+/// Shared memory that x takes as f32, in whole chunks.
+fn f32_bytes(cols: u32) -> u32 {
+    cols.next_multiple_of(32) * 4
+}
 
 /// Multiplies up to `token_rows` rows of x.
 pub fn dispatch(layer: &Linear, token_rows: u32, device: DeviceTraits, bindings: Bindings) -> Dispatch {
     let WeightLayout { dtype, cols, .. } = layer.layout;
-    // Two bytes a value; for 32 of them a scale, and a sum for each minimum.
-    let int16_bytes = cols * 2 + cols / 8 * (1 + layer.layout.mins_a_group());
-    let fits = layer.x_planes || int16_bytes + OTHER_SHARED_BYTES <= device.shared_memory_bytes;
-    let int16 = int16_kernel(dtype).filter(|_| device.packed_dot_product && fits);
+    let fits = |bytes: u32| bytes + OTHER_SHARED_BYTES <= device.shared_memory_bytes;
+    let int16 = int16_kernel(dtype)
+        .filter(|_| device.packed_dot_product && (layer.x_planes || fits(int16_bytes(layer.layout))));
     // A vec4 of x is polled as a whole.
     let polls = layer.handover.polls && cols.is_multiple_of(4);
     let layer = &Linear { handover: Handover { polls, ..layer.handover }, ..*layer };
     // Whoever polls all of x at once reads it once a workgroup.
-    let staged_bytes = cols.next_multiple_of(8) * 4;
-    let stages = polls && staged_bytes + OTHER_SHARED_BYTES <= device.shared_memory_bytes;
+    let stages = int16.is_none() && polls && fits(f32_bytes(cols));
     assert!(
         int16.is_some() || !(layer.x_planes || bindings.y_planes.is_some()),
         "planes are for 16-bit activations"
@@ -79,6 +101,11 @@ pub fn dispatch(layer: &Linear, token_rows: u32, device: DeviceTraits, bindings:
         polls,
         makes_planes: y_planes != 0,
         reads_planes: layer.x_planes,
+        staged_bytes: match int16 {
+            Some(_) if !layer.x_planes => int16_bytes(layer.layout),
+            None if stages => f32_bytes(cols),
+            _ => 0,
+        },
     };
     let workgroup = Workgroup::of(layer, traits, device);
     let constants = [

@@ -81,7 +81,7 @@ fn every_type_with_norm_and_epilogues() {
 
 #[test]
 fn every_workgroup_computes_the_product() {
-    let candidates = |call: &Dispatch| Workgroup::candidates(call, traits(false).subgroup_size);
+    let candidates = |call: &Dispatch| Workgroup::candidates(call, traits(false));
     for (dtype, cols, epilogue) in [
         (DType::F32, 1000, Epilogue::Add),
         (DType::F16, 1040, Epilogue::SiluGated),

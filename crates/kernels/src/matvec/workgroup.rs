@@ -5,6 +5,8 @@ use crate::linear::{Linear, is_gated, rows_of};
 use crate::weights::{chunk_len, dtype_of};
 use crate::{DeviceTraits, Dispatch, Grid};
 
+use super::{COLS_AT, X_PLANES_AT};
+
 /// How a matvec is shared out. `k_lanes` invocations of each of `k_subgroups` subgroups share a row; the others work on other rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workgroup {
@@ -23,75 +25,75 @@ pub struct Workgroup {
 /// Specialization constants that hold them.
 const LOCAL_SIZE_AT: usize = 0;
 const FIRST_AT: usize = 7;
-const COLS_AT: usize = 1;
 const EPILOGUE_AT: usize = 2;
 const SLOTS_AT: usize = 4;
 const NORM_AT: usize = 6;
 const POLLS_AT: usize = 11;
-const X_PLANES_AT: usize = 14;
 const Y_PLANES_AT: usize = 15;
 
-/// Workgroups that keep a large card busy: four for each of the 132 cores of an H200.
-const MANY: u64 = 512;
 /// Rows of y, as planes, that a workgroup makes at least: whole groups.
 const PLANES_ROWS: u32 = 32;
+/// Invocations of a workgroup at most.
+const LARGEST: u32 = 1024;
 
-/// What decides how a call is shared out.
+/// Shared memory for the sums of squares of a norm.
+pub(super) const SQUARES_BYTES: u32 = 1024;
+
+/// What decides how a call can be shared out.
 struct Job {
     /// Rows of the matrix.
     rows: u64,
     /// Chunks in a row.
     chunks: u32,
-    /// Whether x is quantised, which costs a workgroup as much as some rows.
-    quantises: bool,
     /// Rows of a workgroup are a multiple of this.
     multiple: u32,
     /// Invocations of a subgroup.
     subgroup: u32,
+    /// Sums that there is shared memory for, beside x.
+    sums: u32,
 }
 
 impl Job {
-    /// Shared out so that an invocation owns at most `steps` chunks of a row, or as many as it must, and about `subgroups`
-    /// subgroups make a workgroup.
-    fn shared_out(&self, steps: u32, lane_rows: u32, subgroups: u32) -> Workgroup {
+    /// Workgroups of about `invocations` invocations, each with at most `steps` chunks of a row or as many as it must, and with
+    /// so many blocks of rows that `groups` workgroups do.
+    fn shared_out(&self, steps: u32, lane_rows: u32, invocations: u32, groups: u64) -> Workgroup {
         let k_lanes = self.subgroup.min(self.chunks.next_power_of_two());
         let most = LARGEST / self.subgroup;
         let k_subgroups = self.chunks.div_ceil(k_lanes * steps).min(most);
-        let row_subgroups = (subgroups / k_subgroups).clamp(1, most / k_subgroups);
+        let row_subgroups = (invocations / self.subgroup / k_subgroups).clamp(1, most / k_subgroups);
         let local_size = k_subgroups * row_subgroups * self.subgroup;
         let block = row_subgroups * (self.subgroup / k_lanes) * lane_rows;
-        let wanted = if self.quantises { self.rows.div_ceil(MANY).min(local_size.into()) as u32 } else { 1 };
-        let rows = block.next_multiple_of(self.multiple);
-        let rows = rows * (wanted / rows).max(1);
-        Workgroup {
-            local_size,
-            lane_rows,
-            k_lanes,
-            k_subgroups,
-            rows: rows.min(local_size / self.multiple * self.multiple),
-        }
+        let unit = block.next_multiple_of(self.multiple);
+        let wanted = self.rows.div_ceil(groups).min(local_size.into()) as u32;
+        let rows = unit * (wanted / unit).max(1);
+        let most_rows = local_size.min(self.sums / k_subgroups);
+        let rows = rows.min(most_rows / self.multiple * self.multiple);
+        Workgroup { local_size, lane_rows, k_lanes, k_subgroups, rows }
     }
 }
 
-/// Invocations of a workgroup at most.
-const LARGEST: u32 = 512;
-
 impl Workgroup {
-    /// The choice without measuring, for rows of `chunks` chunks, on an H200 the best for most shapes: see docs/performance.md.
+    /// The choice without measuring: what was best, or close to it, for most shapes on an H200, see docs/performance.md.
     pub(super) fn of(layer: &Linear, call: Traits, device: DeviceTraits) -> Self {
-        let Traits { int16, polls, makes_planes, reads_planes } = call;
-        let gated = layer.epilogue.is_gated();
+        let Traits { int16, polls, makes_planes, reads_planes, staged_bytes } = call;
         let job = Job {
             rows: layer.features() * u64::from(layer.y_rows(1)),
             chunks: layer.layout.cols.div_ceil(chunk_len(layer.layout.dtype)),
-            quantises: int16 && !reads_planes && !polls,
-            multiple: if makes_planes { PLANES_ROWS } else { 1 } * if gated { 2 } else { 1 },
+            multiple: if makes_planes { PLANES_ROWS } else { 1 }
+                * if layer.epilogue.is_gated() { 2 } else { 1 },
             subgroup: device.subgroup_size,
+            sums: (device.shared_memory_bytes.max(16384) - staged_bytes - SQUARES_BYTES) / 4,
         };
-        let steps = if int16 { 1 } else { 4 };
-        // Workgroups that wait for x poll it, so there are few.
-        let (lane_rows, subgroups) = if polls { (4, 16) } else { (2, 8) };
-        job.shared_out(steps, lane_rows, 32 * subgroups / device.subgroup_size)
+        match (int16, polls) {
+            // Workgroups that wait for x poll it: few, two a core of a large card, and each quantises it once.
+            (true, true) if job.chunks > 4 * device.subgroup_size => job.shared_out(1, 2, 768, 256),
+            (true, true) if job.chunks > 3 * device.subgroup_size => job.shared_out(1, 2, 512, 256),
+            (true, true) => job.shared_out(1, 2, 1024, 256),
+            (false, true) => job.shared_out(4, 4, 512, 256),
+            (true, false) if !reads_planes => job.shared_out(1, 2, 512, 512),
+            (true, false) => job.shared_out(1, 2, 256, u64::MAX),
+            (false, false) => job.shared_out(4, 2, 256, u64::MAX),
+        }
     }
 
     /// Whether the kernel can be compiled with it.
@@ -133,21 +135,27 @@ impl Workgroup {
     }
 
     /// What is worth measuring for a call on a device with such subgroups.
-    pub fn candidates(call: &Dispatch, subgroup: u32) -> Vec<Self> {
+    pub fn candidates(call: &Dispatch, device: DeviceTraits) -> Vec<Self> {
         let dtype = dtype_of(call.kernel.name);
-        let int16 = call.kernel.name.ends_with("_int16");
         let job = Job {
             rows: rows_of(call),
             chunks: call.specialization[COLS_AT].div_ceil(chunk_len(dtype)),
-            quantises: int16 && !super::reads_planes(call),
-            multiple: Self::of_call(call).rows_multiple(call),
-            subgroup,
+            multiple: Self::rows_multiple(call),
+            subgroup: device.subgroup_size,
+            sums: (device.shared_memory_bytes.max(16384) - super::staged_bytes_of(call) - SQUARES_BYTES) / 4,
         };
+        let few = u64::MAX;
+        let shapes = [
+            (1, 2, 256, few),
+            (1, 2, 512, 512),
+            (1, 1, 256, few),
+            (3, 1, 512, few),
+            (2, 2, 256, few),
+            (1, 1, 512, 256),
+        ];
         let mut found = vec![Self::of_call(call)];
-        for (steps, lane_rows, subgroups) in
-            [(1, 2, 8), (1, 1, 8), (1, 2, 16), (1, 4, 8), (1, 4, 16), (2, 2, 8)]
-        {
-            let candidate = job.shared_out(steps, lane_rows, 32 * subgroups / subgroup);
+        for (steps, lane_rows, invocations, groups) in shapes {
+            let candidate = job.shared_out(steps, lane_rows, invocations, groups);
             if !found.contains(&candidate) {
                 found.push(candidate);
             }
@@ -156,7 +164,7 @@ impl Workgroup {
     }
 
     /// What the rows of a call's workgroup must be a multiple of.
-    fn rows_multiple(&self, call: &Dispatch) -> u32 {
+    fn rows_multiple(call: &Dispatch) -> u32 {
         let pairs = if is_gated(call) { 2 } else { 1 };
         pairs * if call.specialization[Y_PLANES_AT] != 0 { PLANES_ROWS } else { 1 }
     }
@@ -169,6 +177,8 @@ pub(super) struct Traits {
     pub(super) polls: bool,
     pub(super) makes_planes: bool,
     pub(super) reads_planes: bool,
+    /// Shared memory that x takes.
+    pub(super) staged_bytes: u32,
 }
 
 /// What the best workgroup of a matvec call depends on besides the device, as text; `None` for other kernels, and where rows
