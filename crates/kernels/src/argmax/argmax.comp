@@ -3,7 +3,8 @@
 #include "common.glsl"
 #include "logit_key.glsl"
 // The largest logit of a piece of a row. One workgroup a piece.
-layout(constant_id = 1) const uint PIECE = 4096;
+layout(constant_id = 0) const uint LOCAL_SIZE = 256;
+layout(constant_id = 1) const uint PIECE = 1024; // a multiple of LOCAL_SIZE
 layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer Partials { uvec2 at[]; };
 
 layout(push_constant, std430) uniform Push {
@@ -19,14 +20,21 @@ shared uint best_tokens[256];
 
 void main() {
   uint row = gl_WorkGroupID.y;
-  if (row >= logit_count.at[0]) return;
+  uint rows = logit_count.at[0];
   uint end = min(vocab, (gl_WorkGroupID.x + 1) * PIECE);
+  // All loads are under way together.
+  uint bits[PIECE / LOCAL_SIZE];
+  [[unroll]] for (uint e = 0; e < PIECE / LOCAL_SIZE; ++e) {
+    uint i = gl_WorkGroupID.x * PIECE + e * LOCAL_SIZE + gl_LocalInvocationIndex;
+    bits[e] = logits.at[row * stride + min(i, vocab - 1)];
+  }
+  if (row >= rows) return;
   uint key = 0;
   uint token = 0xffffffffu;
   // An invocation meets its tokens in ascending order, so the first of equals stays.
-  [[unroll]] for (uint step = 0; step < PIECE; step += gl_WorkGroupSize.x) {
-    uint i = gl_WorkGroupID.x * PIECE + step + gl_LocalInvocationIndex;
-    uint other = i < end ? logit_key(logits.at[row * stride + i]) : 0;
+  [[unroll]] for (uint e = 0; e < PIECE / LOCAL_SIZE; ++e) {
+    uint i = gl_WorkGroupID.x * PIECE + e * LOCAL_SIZE + gl_LocalInvocationIndex;
+    uint other = i < end ? logit_key(bits[e]) : 0;
     if (other > key) {
       key = other;
       token = i;

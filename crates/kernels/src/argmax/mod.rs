@@ -18,7 +18,7 @@ static KERNEL: Kernel = Kernel {
 };
 
 /// Logits that a workgroup looks at.
-const PIECE: u32 = 4096;
+const PIECE: u32 = 1024;
 
 /// The key of a NaN.
 pub const NAN_KEY: u32 = u32::MAX;

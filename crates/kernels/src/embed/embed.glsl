@@ -1,4 +1,4 @@
-// y[r] = table[token of row r] * scale, one workgroup a row; see mod.rs.
+// y[r] = table[token of row r] * scale, an invocation four values; see mod.rs.
 #include "common.glsl"
 #include "weights.glsl"
 
@@ -8,6 +8,7 @@ const uint POLLS = 0;
 #include "handover.glsl"
 
 const uint CHUNKS = (COLS + CHUNK - 1) / CHUNK;
+const uint PARTS = CHUNK / 4; // of a chunk
 
 layout(push_constant, std430) uniform Push {
   Words4 weight;    // (rows, padded cols)
@@ -23,16 +24,14 @@ layout(push_constant, std430) uniform Push {
 
 void main() {
   uint row = gl_WorkGroupID.x;
-  if (row >= row_count.at[0]) return;
-  uint entry = step_rows.at[row * 4] - first_row;
-  if (entry >= rows) return;
-  for (uint chunk = gl_LocalInvocationIndex; chunk < CHUNKS; chunk += gl_WorkGroupSize.x) {
-    Chunk values = load_chunk(weight, scales, entry, chunk, COLS);
-    [[unroll]] for (uint part = 0; part < CHUNK / 4; ++part) {
-      vec4 four = weights_of(values, part) * scale;
-      uint k = chunk * CHUNK + part * 4;
-      [[unroll]] for (uint j = 0; j < 4; ++j)
-        if (k + j < COLS) hand_over(y, row * y_stride + k + j, four[j]);
-    }
-  }
+  uint count = row_count.at[0];
+  uint entry = step_rows.at[row * 4] - first_row; // both loads are under way together
+  if (row >= count || entry >= rows) return;
+  uint i = gl_WorkGroupID.y * gl_WorkGroupSize.x + gl_LocalInvocationIndex;
+  if (i >= CHUNKS * PARTS) return;
+  uint chunk = i / PARTS, part = i % PARTS;
+  vec4 four = weights_of(load_chunk(weight, scales, entry, chunk, COLS), part) * scale;
+  uint k = chunk * CHUNK + part * 4;
+  [[unroll]] for (uint j = 0; j < 4; ++j)
+    if (k + j < COLS) hand_over(y, row * y_stride + k + j, four[j]);
 }

@@ -1,4 +1,4 @@
-//! `embed_<format>`: `y[r] = table[token of row r] · scale`. One workgroup a row. A table may be split into parts of
+//! `embed_<format>`: `y[r] = table[token of row r] · scale`. An invocation looks four values up. A table may be split into parts of
 //! consecutive tokens (one allocation holds less than 4 GiB); a part leaves the rows of other tokens alone.
 
 #[cfg(test)]
@@ -10,6 +10,9 @@ use crate::{Access, Binding, Cost, Dispatch, Grid, HostMemory, Slice};
 use bytemuck::{Pod, Zeroable};
 
 weight_kernels!("embed", reference, reference);
+
+/// Invocations of a workgroup.
+const WORKGROUP: u32 = 128;
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
@@ -58,7 +61,7 @@ pub fn dispatch(embed: &Embed, token_rows: u32, bindings: Bindings) -> Dispatch 
     let values = u64::from(token_rows) * u64::from(layout.cols);
     Dispatch {
         kernel: kernel(layout.dtype),
-        specialization: vec![128, layout.cols, publishes.into()],
+        specialization: vec![WORKGROUP, layout.cols, publishes.into()],
         bindings: vec![
             read("weight", Some(bindings.weight.at(0, layout.value_bytes()))),
             read("scales", (scale_bytes > 0).then(|| bindings.weight.at(layout.value_bytes(), scale_bytes))),
@@ -67,7 +70,7 @@ pub fn dispatch(embed: &Embed, token_rows: u32, bindings: Bindings) -> Dispatch 
             Binding { name: "y", slice: Some(bindings.y), access: handover.writing() },
         ],
         params: bytemuck::bytes_of(&params).to_vec(),
-        grid: Grid::Groups([token_rows, 1, 1]),
+        grid: Grid::Groups([token_rows, layout.cols.next_multiple_of(32).div_ceil(4 * WORKGROUP), 1]),
         cost: Cost {
             weight_bytes: u64::from(token_rows) * (layout.row_bytes() + layout.row_scale_bytes()),
             activation_bytes: values * 4,

@@ -93,7 +93,11 @@ bool arrives_last(uint count) {
 bool goes_on(uint token, uint sequence, uint position) {
   bool stops = token == NO_TOKEN || position >= min(sequences.at[sequence].end_position, context);
   uint stop_count = min(sequences.at[sequence].stop_count, MAX_STOP_TOKENS);
-  for (uint i = 0; i < stop_count; ++i) stops = stops || sequences.at[sequence].stop_tokens[i] == token;
+  // Unconditional, so that all are under way together.
+  [[unroll]] for (uint i = 0; i < MAX_STOP_TOKENS; ++i) {
+    bool same = sequences.at[sequence].stop_tokens[i] == token;
+    stops = stops || (same && i < stop_count);
+  }
   return !stops;
 }
 
