@@ -109,7 +109,8 @@ impl Cache {
                 unfinished_bytes += size;
             }
         }
-        let commit = self.commit(name)?;
+        // What is damaged is listed, too: as nothing that can be opened.
+        let commit = self.commit(name).unwrap_or_default();
         let files =
             commit.as_ref().map_or(Ok(Vec::new()), |commit| files_below(&self.snapshot(name, commit)))?;
         let folder = selection::is_folder(&files).then(|| "safetensors".to_owned());
@@ -235,6 +236,7 @@ mod tests {
             fs::write(&main, strange).unwrap();
             let error = cache.locate(&name).unwrap_err().to_string();
             assert!(error.contains("expected a commit's hash"), "{error}");
+            assert!(cache.list().unwrap()[0].holds.is_empty());
         }
         fs::remove_file(&main).unwrap();
         assert!(matches!(cache.locate(&name), Err(HubError::NotCached { .. })));

@@ -4,7 +4,7 @@ use crate::error::HubError;
 use crate::hash::Expected;
 use crate::{cache, selection, tls};
 use serde::Deserialize;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::thread;
 use std::time::Duration;
 use ureq::http::{Response, StatusCode, Uri, header};
@@ -274,6 +274,10 @@ impl Client {
             problem: format!("no request can be made of it: {error}"),
         })?;
         self.agent.run(request).map_err(|error| match error {
+            // A certificate that nobody vouches for, or what is no TLS at all: it stays so.
+            ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
+                HubError::Network { url: url.to_owned(), problem: error.to_string() }.into()
+            }
             ureq::Error::Io(error) => broken(url, error),
             other => broken(url, other),
         })
