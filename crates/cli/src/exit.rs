@@ -23,6 +23,11 @@ pub(crate) const INTERRUPTED: u8 = 130;
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
+/// Somebody pressed Ctrl-C, and what was half done is put away.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub(crate) struct Interrupted;
+
 /// The error and its causes in one line; a cause that the message before it repeats stands there once.
 pub(crate) fn message(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |message, cause| match cause.to_string() {
@@ -50,6 +55,7 @@ pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
         Some(resident_runtime::Error::NoGpu(_)) => NO_GPU,
         Some(resident_runtime::Error::UnknownDevice(_)) => USAGE,
         Some(error) if error.is_device_lost() => DEVICE_LOST,
+        _ if error.is::<Interrupted>() => INTERRUPTED,
         _ if error.chain().any(|cause| {
             cause.is::<Usage>() || matches!(cause.downcast_ref(), Some(RolloutError::Usage(_)))
         }) =>

@@ -152,3 +152,22 @@ mod a_full_disk {
         resident(["logits", "--tokens", "1", "--device", "cpu", "--out", "/dev/full"]).fails(1, &says);
     }
 }
+
+/// A model's file takes minutes and gigabytes: nothing of it stays behind.
+#[test]
+fn ctrl_c_while_a_model_is_written_leaves_nothing() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("model.gguf");
+    let running = resident(["synth", "synth:gemma3-27b:q8_0", "--out"]).argument(&out).start();
+    let bytes =
+        || fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).sum::<u64>();
+    let started = Instant::now();
+    while bytes() == 0 {
+        assert!(started.elapsed() < Duration::from_secs(60), "nothing is written");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    running.interrupt();
+    let outcome = running.end(Duration::from_secs(20), Vec::new()).expect(130);
+    assert!(outcome.stderr.contains("interrupted"), "{}", outcome.stderr);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -24,7 +24,12 @@ uint hash(uint index) {
   return (word >> 22) ^ word;
 }
 
-float uniform_value(uint bits16) { return low + span * (float(bits16) * (1.0 / 65536.0)); }
+float uniform_value(uint bits16) {
+  // Rounded after each operation, as on the CPU device: the same values everywhere.
+  precise float scaled = span * (float(bits16) * (1.0 / 65536.0));
+  precise float value = low + scaled;
+  return value;
+}
 
 void main() {
   uint stride = gl_NumWorkGroups.x * gl_WorkGroupSize.x;
