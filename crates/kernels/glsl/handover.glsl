@@ -28,12 +28,14 @@ uint first_poll_float(Floats from, uint index) {
   return POLLS == 0 ? floatBitsToUint(from.at[index]) : Handed(from).at[index];
 }
 
-float handed_float(Floats from, uint index) {
-  if (POLLS == 0) return from.at[index];
-  uint word = Handed(from).at[index];
-  for (uint polls = 0; word == NOT_READY && polls < MAX_POLLS; ++polls) word = Handed(from).at[index];
-  return uintBitsToFloat(word);
+// As `polled`, for one word.
+uint polled_float(uint word, Floats from, uint index) {
+  if (POLLS != 0)
+    for (uint polls = 0; word == NOT_READY && polls < MAX_POLLS; ++polls) word = Handed(from).at[index];
+  return word;
 }
+
+float handed_float(Floats from, uint index) { return uintBitsToFloat(polled_float(first_poll_float(from, index), from, index)); }
 
 void hand_over(MutableFloats to, uint index, float value) {
   uint word = floatBitsToUint(value);

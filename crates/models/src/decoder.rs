@@ -144,9 +144,9 @@ impl AttentionScratch {
     /// Scratch for one row, where its attention is split.
     fn declare(program: &mut Program, attention: &Attention, name: &str) -> Option<Self> {
         let mut buffer = |part, bytes| program.buffer(format!("{name}.{part}"), bytes, BufferKind::State);
-        (attention.splits > 1).then(|| Self {
-            partials: buffer("partials", attention.partial_bytes(1)),
-            counters: buffer("counters", attention.counter_bytes(1)),
+        (attention::rope::most_parts(attention) > 1).then(|| Self {
+            partials: buffer("partials", attention::rope::partial_bytes(attention, 1)),
+            counters: buffer("counters", attention::rope::counter_bytes(attention, 1)),
         })
     }
 }
@@ -212,8 +212,8 @@ impl Decoder {
                 gib(KvLayout::MAX_BYTES)
             )));
         }
-        // As for a layer without a window: no other has more splits.
-        let decode = attention_of(&self, 0, &shape, cache, 1);
+        // As for a layer without a window: no other has more parts.
+        let decode = attention_of(&self, 0, &shape, cache);
         let mut scratch = None;
         for index in 0..config.num_hidden_layers {
             // Layers that meet no barrier do not share it.
@@ -492,14 +492,12 @@ impl Resident {
             Then::Store,
         );
 
-        let attention =
-            attention_of(&self.decoder, layer.kind.window, &self.shape, self.cache, rows.capacity);
+        let attention = attention_of(&self.decoder, layer.kind.window, &self.shape, self.cache);
         let [cos, sin] = self.ropes[layer.kind.rope];
         let rotary_dim = self.config().rotary_dim;
-        let scratch = layer.scratch.filter(|_| attention.splits > 1);
-        let (partials, counters) = (scratch.map(|s| s.partials), scratch.map(|s| s.counters));
         let attended = Activation::handed_on(plan, &label("attended"), rows.capacity, q_values);
         if rows.capacity == 1 {
+            let scratch = layer.scratch.filter(|_| attention::rope::most_parts(&attention) > 1);
             let rope = attention::rope::Rope {
                 rotary_dim,
                 norm_eps: self.config().rms_norm_eps,
@@ -516,11 +514,12 @@ impl Resident {
                 row_count: rows.count,
                 step_rows,
                 block_table: self.block_table,
-                partials,
-                counters,
+                partials: scratch.map(|scratch| scratch.partials),
+                counters: scratch.map(|scratch| scratch.counters),
                 y: attended.slice,
             };
-            plan.dispatch(label("attention"), attention::rope::dispatch(&attention, &rope, 1, bindings));
+            let call = attention::rope::dispatch(&attention, &rope, 1, plan.device(), bindings);
+            plan.dispatch(label("attention"), call);
             return attended;
         }
 
@@ -558,8 +557,6 @@ impl Resident {
             row_count: rows.count,
             step_rows,
             block_table: self.block_table,
-            partials,
-            counters,
             y: attended.slice,
         };
         plan.dispatch(label("attention"), attention::dispatch(&attention, rows.capacity, bindings));
@@ -604,9 +601,8 @@ impl Resident {
     }
 }
 
-/// Attention of a layer with this window in a plan for `rows` rows. Many workgroups share one row's positions, so that it
-/// fills the card; many rows fill it by themselves.
-fn attention_of(decoder: &Decoder, window: u32, shape: &Shape, cache: KvLayout, rows: u32) -> Attention {
+/// Attention of a layer with this window.
+fn attention_of(decoder: &Decoder, window: u32, shape: &Shape, cache: KvLayout) -> Attention {
     let positions = if window == 0 { shape.context } else { window.min(shape.context) };
     Attention {
         cache,
@@ -615,7 +611,6 @@ fn attention_of(decoder: &Decoder, window: u32, shape: &Shape, cache: KvLayout, 
         window,
         soft_cap: decoder.attention_cap,
         max_blocks: shape.context.div_ceil(KV_BLOCK),
-        splits: if rows == 1 { attention::most_splits(positions) } else { 1 },
         expected_positions: positions.min(shape.context / 2),
     }
 }

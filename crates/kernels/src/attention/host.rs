@@ -2,7 +2,7 @@
 //! The inner loops run over consecutive floats, so they compile to whatever vectors the machine has.
 
 use super::Params;
-use super::reference::{attended, heads, layout, queries};
+use super::reference::{attended, heads, layout, params, queries};
 use crate::rope_kv::{KV_BLOCK, KvLayout, KvType};
 use crate::step::Row;
 use crate::{Dispatch, HostMemory};
@@ -18,7 +18,7 @@ const BLOCK: usize = KV_BLOCK as usize;
 const RUN: usize = 8;
 
 pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
-    let Params { max_blocks, window, scale, cap, .. } = dispatch.params();
+    let Params { max_blocks, window, scale, cap } = params(dispatch);
     let layout = layout(dispatch);
     let kv_heads = layout.kv_heads;
     let q = queries(dispatch, memory, layout);

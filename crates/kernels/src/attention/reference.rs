@@ -8,7 +8,7 @@ use crate::{Dispatch, HostMemory};
 use half::f16;
 
 pub(super) fn run(dispatch: &Dispatch, memory: &HostMemory) {
-    let Params { max_blocks, window, scale, cap, .. } = dispatch.params();
+    let Params { max_blocks, window, scale, cap } = params(dispatch);
     let layout = layout(dispatch);
     let kv_heads = layout.kv_heads;
     let q = queries(dispatch, memory, layout);
@@ -61,7 +61,7 @@ pub(super) fn attended(position: u32, window: u32) -> std::ops::Range<u32> {
 /// The shape of the caches of a call.
 pub(super) fn layout(dispatch: &Dispatch) -> KvLayout {
     let dtype = KvType::of_kernel(dispatch.kernel.name);
-    KvLayout { dtype, kv_heads: dispatch.specialization[5], head_dim: dispatch.specialization[1] }
+    KvLayout { dtype, kv_heads: dispatch.specialization[3], head_dim: dispatch.specialization[1] }
 }
 
 /// The queries of all rows; where the call takes RoPE along it first puts k and v of its rows into the caches.
@@ -75,9 +75,14 @@ pub(super) fn queries(dispatch: &Dispatch, memory: &HostMemory, layout: KvLayout
     q
 }
 
+/// The parameters that both kernels begin with.
+pub(super) fn params(dispatch: &Dispatch) -> Params {
+    bytemuck::pod_read_unaligned(&dispatch.params[..size_of::<Params>()])
+}
+
 /// Heads of q of a call.
 pub(super) fn heads(dispatch: &Dispatch) -> u32 {
-    let [group, kv_heads, shares] = [2, 5, 6].map(|at| dispatch.specialization[at]);
+    let [group, kv_heads, shares] = [2, 3, 4].map(|at| dispatch.specialization[at]);
     kv_heads * shares * group
 }
 

@@ -2,14 +2,36 @@
 //! rows of decode): each workgroup normalises and rotates the heads that it needs, and the one that serves a row's own
 //! position puts k and v into the cache. Saves the phase that `rope_kv` is. Rows of one sequence would need each other's
 //! keys, so prefill keeps the two apart.
+//!
+//! The positions of a row are cut into parts, a workgroup each, as its position alone demands: at least [`PART`] positions each
+//! and at most [`MAX_PARTS`] parts. Several parts go to `partials`, and the workgroup that arrives last adds them up, in order.
 
 #[cfg(test)]
 mod tests;
 
-use super::{Attention, Kernel, ONE_ROW, Params, host, reference};
+use super::{Attention, Kernel, host, reference};
 use crate::handover::Handover;
-use crate::rope_kv::{self, KvType};
-use crate::{Access, Binding, Dispatch, Slice};
+use crate::rope_kv::{self, KV_BLOCK, KvType};
+use crate::{Access, Binding, DeviceTraits, Dispatch, Grid, Slice};
+use bytemuck::{Pod, Zeroable};
+
+/// Parts of a row's positions at most.
+pub const MAX_PARTS: u32 = 32;
+/// Positions of a part at least: those that a workgroup goes through at a time in subgroups of 32.
+const PART: u32 = 128;
+/// Subgroups of a workgroup.
+const SUBGROUPS: u32 = 4;
+/// Query heads of a workgroup at most: each has sums of its own in registers.
+const MOST_HEADS: u32 = 4;
+
+/// Push constants after the addresses.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    attention: super::Params,
+    qkv_stride: u32,
+    norm_eps: f32,
+}
 
 static KERNEL_F32: Kernel = Kernel {
     name: "attention_f32_rope",
@@ -59,16 +81,45 @@ pub struct Bindings {
     pub step_rows: Slice,
     /// u32 (max_sequences, max_blocks).
     pub block_table: Slice,
-    /// As in [`super::Bindings`].
+    /// Scratch of [`partial_bytes`]; unbound where there is one part.
     pub partials: Option<Slice>,
-    /// As in [`super::Bindings`].
+    /// u32 words of [`counter_bytes`], zero before the first step and after every one; unbound where there is one part.
     pub counters: Option<Slice>,
     /// f32 (rows, heads * head_dim).
     pub y: Slice,
 }
 
+/// Parts that the positions of a row can have, by the window and the blocks of the table.
+pub fn most_parts(attention: &Attention) -> u32 {
+    let context = attention.max_blocks * KV_BLOCK;
+    // A window that does not begin with a block reaches into one more.
+    let positions =
+        if attention.window == 0 { context } else { context.min(attention.window + KV_BLOCK - 1) };
+    positions.div_ceil(PART).clamp(1, MAX_PARTS)
+}
+
+/// Bytes of `partials` for up to `rows` rows; 0 where there is one part.
+pub fn partial_bytes(attention: &Attention, rows: u32) -> u64 {
+    let Attention { cache, heads, .. } = *attention;
+    // The zero-padded sums of a head, then a quad with its maximum and total.
+    let padded = cache.words() * cache.dtype.values_per_word() + 4;
+    let values = u64::from(heads) * u64::from(padded);
+    if most_parts(attention) == 1 { 0 } else { u64::from(rows) * u64::from(MAX_PARTS) * values * 4 }
+}
+
+/// Bytes of `counters` for up to `rows` rows; 0 where there is one part.
+pub fn counter_bytes(attention: &Attention, rows: u32) -> u64 {
+    if most_parts(attention) == 1 { 0 } else { u64::from(rows) * u64::from(attention.heads) * 4 }
+}
+
 /// Rotates, stores and attends for up to `rows` rows.
-pub fn dispatch(attention: &Attention, rope: &Rope, rows: u32, bindings: Bindings) -> Dispatch {
+pub fn dispatch(
+    attention: &Attention,
+    rope: &Rope,
+    rows: u32,
+    device: DeviceTraits,
+    bindings: Bindings,
+) -> Dispatch {
     let Rope { rotary_dim, norm_eps, qkv_stride, handover } = *rope;
     let head_dim = attention.cache.head_dim;
     assert!(
@@ -76,7 +127,9 @@ pub fn dispatch(attention: &Attention, rope: &Rope, rows: u32, bindings: Binding
         "rotary_dim {rotary_dim} of head_dim {head_dim}"
     );
     assert!(qkv_stride.is_multiple_of(4), "qkv_stride {qkv_stride}");
-    attention.check_scratch(rows, bindings.partials, bindings.counters);
+    let bytes = |slice: Option<Slice>| slice.map_or(0, |s| s.bytes);
+    assert!(bytes(bindings.partials) >= partial_bytes(attention, rows), "partials are too small");
+    assert!(bytes(bindings.counters) >= counter_bytes(attention, rows), "counters are too small");
     let kernel = match attention.cache.dtype {
         KvType::F32 => &KERNEL_F32,
         KvType::F16 => &KERNEL_F16,
@@ -101,14 +154,17 @@ pub fn dispatch(attention: &Attention, rope: &Rope, rows: u32, bindings: Binding
     ];
     let normed = u32::from(head_norms.is_some());
     let [polls, publishes] = handover.specialization();
-    attention.call(
+    let (constants, shares) = attention.constants(attention.group(MOST_HEADS));
+    let subgroup = device.subgroup_size;
+    let own = [PART, MAX_PARTS, subgroup, rotary_dim, normed, polls, publishes];
+    Dispatch {
         kernel,
-        &ONE_ROW,
-        rows,
-        list,
-        &[rotary_dim, normed, normed, polls, publishes],
-        (qkv_stride, norm_eps),
-    )
+        specialization: [&[SUBGROUPS * subgroup], &constants[..], &own].concat(),
+        bindings: list,
+        params: bytemuck::bytes_of(&Params { attention: attention.params(), qkv_stride, norm_eps }).to_vec(),
+        grid: Grid::Groups([rows, attention.cache.kv_heads * shares, most_parts(attention)]),
+        cost: attention.cost(rows),
+    }
 }
 
 /// Whether a call is one of this variant.
@@ -118,7 +174,7 @@ pub(super) fn is_taken_along(dispatch: &Dispatch) -> bool {
 
 /// The call's share of `rope_kv`: its parameters and rotary_dim.
 pub(super) fn arguments(dispatch: &Dispatch) -> (rope_kv::Params, u32) {
-    let Params { max_blocks, qkv_stride, norm_eps, .. } = dispatch.params();
+    let Params { attention: super::Params { max_blocks, .. }, qkv_stride, norm_eps } = dispatch.params();
     let kv_heads = reference::layout(dispatch).kv_heads;
     let (heads, head_dim) = (reference::heads(dispatch), dispatch.specialization[1]);
     let params = rope_kv::Params {

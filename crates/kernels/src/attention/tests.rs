@@ -1,4 +1,4 @@
-use super::*;
+use crate::rope_kv::KV_BLOCK;
 use crate::step::Row;
 use crate::testing::Case;
 use half::f16;
@@ -40,21 +40,13 @@ struct Made {
 
 impl Check {
     /// Random q and caches; positions that no row attends to hold NaN.
-    fn make(self, splits: u32) -> Made {
+    fn make(self) -> Made {
         let Self { dtype, heads, kv_heads, head_dim, window, soft_cap, positions, in_use } = self;
         let cache = KvLayout { dtype, kv_heads, head_dim };
         let rows = positions.len() as u32;
         let max_blocks = positions.iter().max().unwrap() / KV_BLOCK + 1;
-        let attention = Attention {
-            cache,
-            heads,
-            scale: 0.3,
-            window,
-            soft_cap,
-            max_blocks,
-            splits,
-            expected_positions: 1,
-        };
+        let attention =
+            Attention { cache, heads, scale: 0.3, window, soft_cap, max_blocks, expected_positions: 1 };
         let mut case = Case::new();
         // Blocks of the sequences interleave, and run backwards.
         let blocks = SEQUENCES * max_blocks;
@@ -102,31 +94,15 @@ impl Check {
             row_count: case.words(&[in_use]),
             step_rows: case.values(&step_rows),
             block_table: case.words(&table),
-            partials: (splits > 1).then(|| case.output(attention.partial_bytes(rows) as usize)),
-            counters: (splits > 1).then(|| case.words(&vec![0; attention.counter_bytes(rows) as usize / 4])),
             y: case.output(values * 4),
         };
         Made { case, rows, attention, bindings }
     }
 
-    /// Compares reference, host and device with one split.
+    /// Compares reference, host and device.
     fn run(self) {
-        let Made { case, rows, attention, bindings } = self.make(1);
+        let Made { case, rows, attention, bindings } = self.make();
         case.check(&dispatch(&attention, rows, bindings), 3e-6);
-    }
-
-    /// Demands the bits of one split of every number of splits, and counters that are left at zero.
-    fn run_splits(self) {
-        self.run();
-        let Made { case, rows, attention, bindings } = self.make(1);
-        let expected = case.device_words(&dispatch(&attention, rows, bindings), bindings.y);
-        for splits in [2, 3, MAX_PARTS] {
-            let Made { case, rows, attention, bindings } = self.make(splits);
-            let call = dispatch(&attention, rows, bindings);
-            assert_eq!(case.device_words(&call, bindings.y), expected, "{splits} splits");
-            let counters = case.device_words(&call, bindings.counters.unwrap());
-            assert!(counters.is_none_or(|words| words.iter().all(|word| *word == 0)), "{splits} splits");
-        }
     }
 }
 
@@ -151,15 +127,10 @@ fn rows_without_a_token() {
 }
 
 #[test]
-fn splits_do_not_change_a_bit() {
+fn several_chunks() {
     let several = Check { positions: &[300, 127, 128, 515, 40], in_use: 4, head_dim: 24, ..BASE };
-    several.run_splits();
-    Check { dtype: KvType::F16, window: 290, ..several }.run_splits();
-}
-
-#[test]
-fn parts_longer_than_the_workgroup() {
-    Check { positions: &[4300], head_dim: 16, heads: 2, kv_heads: 1, ..BASE }.run_splits();
+    several.run();
+    Check { dtype: KvType::F16, window: 290, ..several }.run();
 }
 
 #[test]
@@ -198,7 +169,7 @@ fn many_heads_share_a_kv_head() {
 #[test]
 fn a_row_does_not_depend_on_the_others() {
     let first_row = |check: Check| {
-        let Made { case, rows, attention, bindings } = check.make(1);
+        let Made { case, rows, attention, bindings } = check.make();
         let words = case.device_words(&dispatch(&attention, rows, bindings), bindings.y);
         words.map(|words| words[..(check.heads * check.head_dim) as usize].to_vec())
     };
@@ -222,7 +193,6 @@ fn attends_by_hand() {
         window: 0,
         soft_cap: None,
         max_blocks: 1,
-        splits: 1,
         expected_positions: 1,
     };
     let bindings = Bindings {
@@ -232,8 +202,6 @@ fn attends_by_hand() {
         row_count: case.words(&[1]),
         step_rows: case.words(&[0, 1, 0, 0]),
         block_table: case.words(&[0]),
-        partials: None,
-        counters: None,
         y: case.output(8),
     };
     let y = case.reference_words(&dispatch(&attention, 1, bindings), bindings.y);

@@ -1,5 +1,4 @@
 use super::*;
-use crate::attention::MAX_PARTS;
 use crate::rope_kv::{KV_BLOCK, KvLayout};
 use crate::step::Row;
 use crate::testing::Case;
@@ -36,7 +35,7 @@ const BASE: Check = Check {
 };
 
 impl Check {
-    fn make(self, splits: u32) -> (Case, Dispatch, Bindings) {
+    fn make(self) -> (Case, Dispatch, Bindings) {
         let Self {
             dtype,
             heads,
@@ -53,16 +52,9 @@ impl Check {
         let cache = KvLayout { dtype, kv_heads, head_dim };
         let rows = positions.len() as u32;
         let max_blocks = positions.iter().max().expect("positions") / KV_BLOCK + 1;
-        let attention = Attention {
-            cache,
-            heads,
-            scale: 0.3,
-            window,
-            soft_cap,
-            max_blocks,
-            splits,
-            expected_positions: 1,
-        };
+        let attention =
+            Attention { cache, heads, scale: 0.3, window, soft_cap, max_blocks, expected_positions: 1 };
+        let several = most_parts(&attention) > 1;
         let mut case = Case::new();
         let blocks = rows * max_blocks;
         let table: Vec<u32> = (0..blocks).rev().collect();
@@ -98,18 +90,23 @@ impl Check {
             row_count: case.words(&[in_use]),
             step_rows: case.values(&step_rows),
             block_table: case.words(&table),
-            partials: (splits > 1).then(|| case.output(attention.partial_bytes(rows) as usize)),
-            counters: (splits > 1).then(|| case.words(&vec![0; attention.counter_bytes(rows) as usize / 4])),
+            partials: several.then(|| case.output(partial_bytes(&attention, rows) as usize)),
+            counters: several.then(|| case.words(&vec![0; counter_bytes(&attention, rows) as usize / 4])),
             y: case.output(y_bytes),
         };
         let rope = Rope { rotary_dim, norm_eps: 1e-5, qkv_stride, handover };
-        (case, dispatch(&attention, &rope, rows, bindings), bindings)
+        let subgroup_size = crate::testing::subgroup_size().unwrap_or(32);
+        let device = DeviceTraits { subgroup_size, ..DeviceTraits::LEAST };
+        (case, dispatch(&attention, &rope, rows, device, bindings), bindings)
     }
 
-    /// Compares y and the caches of reference, host and device with one split.
+    /// Compares y and the caches of reference, host and device; counters must be left at zero.
     fn run(self) {
-        let (case, call, _) = self.make(1);
+        let (case, call, bindings) = self.make();
         case.compare(&call, |name, who, expected, found| {
+            if name == "partials" || name == "counters" {
+                return;
+            }
             for (index, (e, f)) in expected.iter().zip(found).enumerate().filter(|(_, (e, f))| e != f) {
                 let values = |word: u32| match self.dtype {
                     KvType::F16 if name != "y" => {
@@ -124,24 +121,29 @@ impl Check {
                 }
             }
         });
-    }
-
-    /// Demands the bits of one split of every number of splits.
-    fn run_splits(self) {
-        self.run();
-        let (case, call, bindings) = self.make(1);
-        let expected = case.device_words(&call, bindings.y);
-        for splits in [2, MAX_PARTS] {
-            let (case, call, bindings) = self.make(splits);
-            assert_eq!(case.device_words(&call, bindings.y), expected, "{splits} splits");
-        }
+        let counters = bindings.counters.and_then(|counters| case.device_words(&call, counters));
+        assert!(counters.is_none_or(|words| words.iter().all(|word| *word == 0)));
     }
 }
 
 #[test]
 fn the_own_position_is_attended_to_wherever_it_lies() {
     Check { positions: &[0, 31, 32], in_use: 3, ..BASE }.run();
-    Check { positions: &[127, 128, 515], in_use: 2, normed: false, ..BASE }.run_splits();
+    Check { positions: &[127, 128, 515], in_use: 2, normed: false, ..BASE }.run();
+}
+
+#[test]
+fn parts_longer_than_a_workgroup() {
+    let long = Check { positions: &[4300], head_dim: 16, rotary_dim: 16, heads: 2, kv_heads: 1, ..BASE };
+    long.run();
+    Check { window: 1000, positions: &[4300, 999], in_use: 2, ..long }.run();
+}
+
+#[test]
+fn heads_as_models_have_them() {
+    let qwen = Check { dtype: KvType::F16, head_dim: 128, rotary_dim: 128, positions: &[200], ..BASE };
+    qwen.run();
+    Check { heads: 3, kv_heads: 1, head_dim: 256, rotary_dim: 256, positions: &[70], ..qwen }.run();
 }
 
 #[test]
