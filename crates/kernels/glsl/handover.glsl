@@ -11,18 +11,16 @@ layout(buffer_reference, std430, buffer_reference_align = 4) volatile devicecohe
 layout(buffer_reference, std430, buffer_reference_align = 16) volatile devicecoherent buffer Handed4 { uvec4 at[]; };
 
 // The first load of a poll: with several under way, they take no longer than one.
-uvec4 first_poll(Floats4 from, uint index) {
-  return POLLS == 0 ? floatBitsToUint(from.at[index]) : Handed4(from).at[index];
-}
+uvec4 first_poll(Floats4 from, uint index) { return POLLS == 0 ? Words4(from).at[index] : Handed4(from).at[index]; }
 
 // Polls on from what `first_poll` found.
-vec4 polled(uvec4 words, Floats4 from, uint index) {
+uvec4 polled(uvec4 words, Floats4 from, uint index) {
   if (POLLS != 0)
     for (uint polls = 0; any(equal(words, uvec4(NOT_READY))) && polls < MAX_POLLS; ++polls) words = Handed4(from).at[index];
-  return uintBitsToFloat(words);
+  return words;
 }
 
-vec4 handed_vec4(Floats4 from, uint index) { return polled(first_poll(from, index), from, index); }
+vec4 handed_vec4(Floats4 from, uint index) { return uintBitsToFloat(polled(first_poll(from, index), from, index)); }
 
 uint first_poll_float(Floats from, uint index) {
   return POLLS == 0 ? floatBitsToUint(from.at[index]) : Handed(from).at[index];
@@ -37,8 +35,9 @@ uint polled_float(uint word, Floats from, uint index) {
 
 float handed_float(Floats from, uint index) { return uintBitsToFloat(polled_float(first_poll_float(from, index), from, index)); }
 
-void hand_over(MutableFloats to, uint index, float value) {
-  uint word = floatBitsToUint(value);
-  if (PUBLISHES == 0) to.at[index] = value;
+void hand_over_word(MutableWords to, uint index, uint word) {
+  if (PUBLISHES == 0) to.at[index] = word;
   else Handed(to).at[index] = word == NOT_READY ? OTHER_NAN : word;
 }
+
+void hand_over(MutableFloats to, uint index, float value) { hand_over_word(MutableWords(to), index, floatBitsToUint(value)); }

@@ -193,7 +193,7 @@ impl Linear {
             read("experts", experts),
             handed("residual", residual),
             Binding { name: "y", slice: Some(y), access: self.handover.writing() },
-            Binding { name: "y_planes", slice: y_planes, access: Access::Write },
+            Binding { name: "y_planes", slice: y_planes, access: self.handover.writing() },
             read("next_norm_weight", next_norm_weight),
         ]
     }

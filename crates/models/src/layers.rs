@@ -55,11 +55,10 @@ impl Activation {
         let take_part =
             |matrix: &Matrix| matrix.parts.iter().all(|part| matvec::takes_planes(part.layout, device));
         let worthwhile = values.is_multiple_of(32) && values >= LEAST_PLANES && matrix.parts.len() == 1;
-        let one_row = plan.rows() == 1 && !plan.is_handed_over(self.slice);
-        if !(worthwhile && one_row && take_part(matrix) && take_part(reader)) {
+        if !(worthwhile && plan.rows() == 1 && take_part(matrix) && take_part(reader)) {
             return self;
         }
-        let slice = plan.activation_bytes(&format!("{name}.planes"), planes::bytes(values));
+        let slice = plan.handed_on(&format!("{name}.planes"), planes::bytes(values));
         Self { planes: Some(Planes { slice, norm_weight: norm.map(|norm| norm.weight) }), ..self }
     }
 

@@ -1,3 +1,4 @@
+use super::*;
 use crate::rope_kv::KV_BLOCK;
 use crate::step::Row;
 use crate::testing::Case;

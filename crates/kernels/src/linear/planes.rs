@@ -3,6 +3,9 @@
 //!
 //! Four arrays of 16 bytes a group (high bytes of values 0 – 15 and 16 – 31, then low bytes), and one with what belongs to the
 //! group: its scale as f32, the sums of x / scale of both halves as i32, and the sum of the squares before the norm's weight.
+//!
+//! Planes can be handed over: no word is ever [`NOT_READY`](crate::handover::NOT_READY). Their bytes are never −128 and stand xor
+//! 7f, sums stand xor 7fffffff, and neither scales nor squares are negative.
 
 use crate::{HostMemory, Slice};
 
@@ -10,6 +13,11 @@ use crate::{HostMemory, Slice};
 pub(crate) const GROUP: usize = 32;
 /// Bytes of a group.
 pub(crate) const GROUP_BYTES: usize = 80;
+
+/// What words of bytes stand xor.
+const BYTES_MASK: u32 = 0x7f7f_7f7f;
+/// What sums stand xor.
+const SUM_MASK: u32 = 0x7fff_ffff;
 
 /// Bytes of a row of `values` values, a multiple of 32.
 pub fn bytes(values: u32) -> u64 {
@@ -28,7 +36,7 @@ pub(crate) fn decode(memory: &HostMemory, slice: Slice) -> (Vec<f32>, f64) {
         for index in 0..GROUP {
             let byte = |plane: usize| {
                 let word = words[((2 * plane + index / 16) * groups + group) * 4 + index % 16 / 4];
-                f32::from(word.to_le_bytes()[index % 4] as i8)
+                f32::from((word ^ BYTES_MASK).to_le_bytes()[index % 4] as i8)
             };
             x.push(f32::from_bits(head[0]) * (256.0 * byte(0) + byte(1)));
         }
@@ -47,18 +55,25 @@ pub(crate) fn encode(memory: &HostMemory, slice: Slice, row: &[f32], norm_weight
         }
         let largest = values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
         let inverse = if largest > 0.0 { 32512.0 / largest } else { 0.0 };
-        let whole = values.map(|value| (value * inverse).round_ties_even() as i32);
-        for (half, whole) in whole.chunks_exact(16).enumerate() {
-            for (word, four) in whole.chunks_exact(4).enumerate() {
-                let high: [i32; 4] = std::array::from_fn(|i| (four[i] + 128) >> 8);
-                let at = |plane: usize| ((2 * plane + half) * groups + group) * 4 + word;
-                words[at(0)] = u32::from_le_bytes(high.map(|byte| byte as u8));
-                words[at(1)] = u32::from_le_bytes(std::array::from_fn(|i| (four[i] - 256 * high[i]) as u8));
+        let parts = values.map(|value| {
+            let whole = (value * inverse).round_ties_even() as i32;
+            let high = (whole + 128) >> 8;
+            [high, (whole - 256 * high).max(-127)]
+        });
+        for (half, parts) in parts.chunks_exact(16).enumerate() {
+            for (word, four) in parts.chunks_exact(4).enumerate() {
+                for plane in 0..2 {
+                    let bytes = std::array::from_fn(|i| four[i][plane] as u8);
+                    words[((2 * plane + half) * groups + group) * 4 + word] =
+                        u32::from_le_bytes(bytes) ^ BYTES_MASK;
+                }
             }
         }
-        let sum = |half: &[i32]| half.iter().sum::<i32>() as u32;
+        let sum = |half: &[[i32; 2]]| {
+            half.iter().map(|[high, low]| 256 * high + low).sum::<i32>() as u32 ^ SUM_MASK
+        };
         let squares: f32 = raw.iter().map(|value| value * value).sum();
-        let head = [(largest / 32512.0).to_bits(), sum(&whole[..16]), sum(&whole[16..]), squares.to_bits()];
+        let head = [(largest / 32512.0).to_bits(), sum(&parts[..16]), sum(&parts[16..]), squares.to_bits()];
         words[(4 * groups + group) * 4..][..4].copy_from_slice(&head);
     }
 }

@@ -88,7 +88,9 @@ Quantised quantised(vec4 values) {
   float inverse = largest > 0.0 ? 32512.0 / largest : 0.0;
   ivec4 whole = ivec4(roundEven(values * inverse));
   ivec4 high = (whole + 128) >> 8;
-  return Quantised(packed_bytes(high), packed_bytes(whole - 256 * high), largest / 32512.0, whole.x + whole.y + whole.z + whole.w);
+  ivec4 low = max(whole - 256 * high, ivec4(-127)); // four times -128 would be NOT_READY, see planes.rs
+  whole = 256 * high + low;
+  return Quantised(packed_bytes(high), packed_bytes(low), largest / 32512.0, whole.x + whole.y + whole.z + whole.w);
 }
 
 // Quantises x into shared memory, once for the workgroup.
@@ -120,15 +122,26 @@ float stage(uint x_base) {
   return squares;
 }
 
+// Masks of the words of planes in memory, see planes.rs.
+const uint PLANES_MASK = 0x7f7f7f7fu;
+const uvec4 HEAD_MASK = uvec4(0, 0x7fffffffu, 0x7fffffffu, 0);
+
+// Where x has part i % 5 (the last one is what belongs to the group) of this invocation's chunk number i / 5.
+uint plane_word(uint i) { return i % 5 * CHUNKS + min(first_chunk() + i / 5 * STEP, CHUNKS - 1); }
+
 // Brings x into `planes`; returns what this invocation adds to the sum of its squares.
 float take_activations(uint x_base) {
   float squares = X_PLANES != 0 ? 0.0 : stage(x_base);
+  uvec4 words[X_PLANES != 0 ? 5 * STEPS : 1];
+  if (X_PLANES != 0) [[unroll]] for (uint i = 0; i < 5 * STEPS; ++i) words[i] = first_poll(x, plane_word(i));
   [[unroll]] for (uint s = 0; s < STEPS; ++s) {
     bool inside = first_chunk() + s * STEP < CHUNKS;
     uint chunk = min(first_chunk() + s * STEP, CHUNKS - 1);
     if (X_PLANES != 0) {
-      [[unroll]] for (uint part = 0; part < 4; ++part) planes[4 * s + part] = Words4(x).at[part * CHUNKS + chunk];
-      uvec4 head = Words4(x).at[4 * CHUNKS + chunk];
+      [[unroll]] for (uint part = 0; part < 5; ++part)
+        words[5 * s + part] = polled(words[5 * s + part], x, plane_word(5 * s + part));
+      [[unroll]] for (uint part = 0; part < 4; ++part) planes[4 * s + part] = words[5 * s + part] ^ PLANES_MASK;
+      uvec4 head = words[5 * s + 4] ^ HEAD_MASK;
       plane_scales[s] = inside ? uintBitsToFloat(head.x) : 0.0;
       if (inside && counts_squares()) squares += uintBitsToFloat(head.w);
 #ifdef MINS
@@ -160,9 +173,12 @@ void publish_planes(uint place, float value, uint first_output) {
   Quantised four = quantised(values);
   uint sum = uint(subgroupClusteredAdd(four.sum, 4)), other_sum = subgroupShuffleXor(sum, 4);
   uint half_group = vector / 4 % 2;
-  MutableWords(y_planes).at[(half_group * groups + group) * 4 + vector % 4] = four.high;
-  MutableWords(y_planes).at[((2 + half_group) * groups + group) * 4 + vector % 4] = four.low;
-  if (vector % 8 == 0) y_planes.at[4 * groups + group] = uvec4(floatBitsToUint(four.scale), sum, other_sum, floatBitsToUint(squares));
+  hand_over_word(y_planes, (half_group * groups + group) * 4 + vector % 4, four.high ^ PLANES_MASK);
+  hand_over_word(y_planes, ((2 + half_group) * groups + group) * 4 + vector % 4, four.low ^ PLANES_MASK);
+  if (vector % 8 == 0) {
+    uvec4 head = uvec4(floatBitsToUint(four.scale), sum, other_sum, floatBitsToUint(squares)) ^ HEAD_MASK;
+    [[unroll]] for (uint i = 0; i < 4; ++i) hand_over_word(y_planes, (4 * groups + group) * 4 + i, head[i]);
+  }
 }
 
 // Adds what half a chunk makes of the high bytes (plane 0) or the low ones (plane 1).
@@ -218,7 +234,7 @@ float take_activations(uint x_base) {
     if (NORM != 0) norm_weights[i] = norm_weight.at[vector_of(column_of(i))];
   }
   [[unroll]] for (uint i = 0; i < STEPS * PARTS; ++i) {
-    vec4 values = cut(polled(words[i], x, x_base + vector_of(column_of(i))), column_of(i));
+    vec4 values = cut(uintBitsToFloat(polled(words[i], x, x_base + vector_of(column_of(i)))), column_of(i));
     activations[i] = weighted(values, NORM != 0 ? norm_weights[i] : vec4(1.0), squares);
   }
   return counts_squares() ? squares : 0.0;

@@ -111,6 +111,7 @@ fn planes_in_and_out() {
             let layer = LinearCase { dtype, rows, cols, epilogue, planes, ..LinearCase::default() };
             check_planes(layer);
             check_planes(LinearCase { norm_eps: Some(1e-6), ..layer });
+            check_planes(LinearCase { handover: Handover { polls: true, publishes: true }, ..layer });
         }
     }
 }

@@ -36,6 +36,8 @@ const PLANES_ROWS: u32 = 32;
 /// Invocations of a workgroup at most.
 const LARGEST: u32 = 1024;
 
+/// Rows of a workgroup at most, where there are many: more would leave the last ones without company.
+const MOST_ROWS: u64 = 192;
 /// Shared memory for the sums of squares of a norm.
 pub(super) const SQUARES_BYTES: u32 = 1024;
 
@@ -64,7 +66,7 @@ impl Job {
         let local_size = k_subgroups * row_subgroups * self.subgroup;
         let block = row_subgroups * (self.subgroup / k_lanes) * lane_rows;
         let unit = block.next_multiple_of(self.multiple);
-        let wanted = self.rows.div_ceil(groups).min(local_size.into()) as u32;
+        let wanted = self.rows.div_ceil(groups).min(MOST_ROWS) as u32;
         let rows = unit * (wanted / unit).max(1);
         let most_rows = local_size.min(self.sums / k_subgroups);
         let rows = rows.min(most_rows / self.multiple * self.multiple);
@@ -85,6 +87,7 @@ impl Workgroup {
             sums: (device.shared_memory_bytes.max(16384) - staged_bytes - SQUARES_BYTES) / 4,
         };
         match (int16, polls) {
+            (true, true) if reads_planes || makes_planes => job.shared_out(2, 2, 512, 256),
             // Workgroups that wait for x poll it: few, two a core of a large card, and each quantises it once.
             (true, true) if job.chunks > 4 * device.subgroup_size => job.shared_out(1, 2, 768, 256),
             (true, true) if job.chunks > 3 * device.subgroup_size => job.shared_out(1, 2, 512, 256),
