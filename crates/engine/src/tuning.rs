@@ -228,7 +228,6 @@ mod tests {
             residual: None,
             y: buffer("y", 4 * 96),
             y_planes: None,
-            next_norm_weight: None,
         };
         let layer = Linear {
             layout,

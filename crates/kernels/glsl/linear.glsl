@@ -23,8 +23,7 @@ layout(push_constant, std430) uniform Push {
   Words experts;      // which expert works on what, as linear.rs says
   Floats residual;    // (token rows, y_stride); EPILOGUE_ADD only
   MutableFloats y;    // (token rows or slots, y_stride)
-  MutableWords y_planes;    // as planes.rs has them, one row; matvec only, as the next
-  Floats4 next_norm_weight; // (outputs), where the planes take the next norm's weight along
+  MutableWords y_planes;    // as planes.rs has them, one row; matvec only
   uint rows;          // output features
   uint x_stride;      // a multiple of 4
   uint y_stride;

@@ -92,7 +92,7 @@ pub struct Linear {
     pub experts: Option<Experts>,
     /// How x, residual and y pass from call to call (matvec only).
     pub handover: Handover,
-    /// Whether x comes as [`planes`], with the norm's weight in it (matvec only).
+    /// Whether x comes as [`planes`], without a norm (matvec only).
     pub x_planes: bool,
 }
 
@@ -131,8 +131,6 @@ pub struct Bindings {
     pub y: Slice,
     /// One row of y as [`planes`] too (matvec only).
     pub y_planes: Option<Slice>,
-    /// f32 (outputs): the weight of the norm that the planes take along.
-    pub next_norm_weight: Option<Slice>,
 }
 
 impl Linear {
@@ -165,18 +163,7 @@ impl Linear {
     }
 
     pub(crate) fn bindings(&self, bindings: Bindings) -> Vec<Binding> {
-        let Bindings {
-            weight,
-            x,
-            norm_weight,
-            bias,
-            row_count,
-            experts,
-            residual,
-            y,
-            y_planes,
-            next_norm_weight,
-        } = bindings;
+        let Bindings { weight, x, norm_weight, bias, row_count, experts, residual, y, y_planes } = bindings;
         assert_eq!(norm_weight.is_some(), self.norm_eps.is_some(), "a norm needs its weight and its eps");
         assert_eq!(experts.is_some(), self.experts.is_some(), "experts need to be chosen");
         assert_eq!(residual.is_some(), self.epilogue == Epilogue::Add, "a residual is there to be added");
@@ -194,7 +181,6 @@ impl Linear {
             handed("residual", residual),
             Binding { name: "y", slice: Some(y), access: self.handover.writing() },
             Binding { name: "y_planes", slice: y_planes, access: self.handover.writing() },
-            read("next_norm_weight", next_norm_weight),
         ]
     }
 
@@ -357,9 +343,7 @@ fn with_operands(
     let root = |squares: f64| (1.0 / (squares / cols as f64 + f64::from(arguments.params.eps)).sqrt()) as f32;
     let mut x = Vec::with_capacity(arguments.x_rows * cols);
     if matvec::reads_planes(dispatch) {
-        let (values, squares) = planes::decode(memory, dispatch.slice("x"));
-        let scale = if norm_weight.is_some() { root(squares) } else { 1.0 };
-        x.extend(values.iter().map(|value| value * scale));
+        x = planes::decode(memory, dispatch.slice("x"));
     } else {
         for row in memory.read::<f32>(dispatch.slice("x")).chunks(stride).take(arguments.x_rows) {
             match &norm_weight {
@@ -419,9 +403,8 @@ pub(crate) fn host_int16(dispatch: &Dispatch, memory: &HostMemory) {
     });
     if let Some(slice) = dispatch.bound("y_planes") {
         let y = memory.read::<f32>(dispatch.slice("y"));
-        let norm_weight = dispatch.bound("next_norm_weight").map(|slice| memory.read::<f32>(slice));
         let outputs = slice.bytes as usize / planes::GROUP_BYTES * planes::GROUP;
-        planes::encode(memory, slice, &y[..outputs], norm_weight.as_deref());
+        planes::encode(memory, slice, &y[..outputs]);
     }
 }
 
@@ -550,12 +533,11 @@ pub(crate) mod testing {
             residual: (epilogue == Epilogue::Add).then(|| case.floats((y_stride * slots) as usize)),
             y: case.output((y_stride * slots) as usize * 4),
             y_planes: y_planes.then(|| case.output(planes::bytes(outputs) as usize)),
-            next_norm_weight: (y_planes && norm_eps.is_some()).then(|| case.floats(outputs as usize)),
         };
         if x_planes {
             let row: Vec<f32> = case.random_reals(cols as usize).into_iter().map(|x| x as f32).collect();
             let slice = case.output(planes::bytes(cols) as usize);
-            planes::encode(case.memory(), slice, &row, None);
+            planes::encode(case.memory(), slice, &row);
             bindings.x = slice;
         }
         if let Some(experts) = experts {

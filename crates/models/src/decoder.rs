@@ -430,36 +430,24 @@ impl Resident {
             let label = |part: &str| format!("layers.{index}.{part}");
             let attended = self.attention(plan, layer, &label, rows, hidden);
             let [attention_norm, mlp_norm] = layer.result_norms.map_or([None; 2], |norms| norms.map(Some));
-            let stream = |plan: &mut PlanBuilder, part: &str| {
-                Activation::handed_on(plan, &label(part), capacity, config.hidden_size)
-            };
-            let mut sum = stream(plan, "attention_sum");
-            if let (Mlp::Dense { gate_up, .. }, None) = (&layer.mlp, attention_norm) {
-                let made_by = (&layer.o, config.hidden_size);
-                sum = sum.with_planes(plan, &label("attention_sum"), made_by, gate_up, Some(layer.mlp_norm));
-            }
+            let sum = Activation::handed_on(plan, &label("attention_sum"), capacity, config.hidden_size);
             add_to_stream(plan, &label("o_proj"), &layer.o, (attended, attention_norm), rows, hidden, sum);
+            let next = |plan: &mut PlanBuilder| {
+                Activation::handed_on(plan, &label("mlp_sum"), capacity, config.hidden_size)
+            };
             hidden = match &layer.mlp {
                 Mlp::Dense { gate_up, down } => {
-                    let (gated, made_by) = (label("gated"), (gate_up, config.intermediate_size));
-                    let gated = Activation::handed_on(plan, &gated, capacity, config.intermediate_size)
-                        .with_planes(plan, &gated, made_by, down, None);
+                    let name = label("gated");
+                    let gated = Activation::handed_on(plan, &name, capacity, config.intermediate_size)
+                        .with_planes(plan, &name, gate_up, down);
                     let (normed, then) = ((sum, Some(layer.mlp_norm)), Then::Gated(self.decoder.gate));
                     linear(plan, &label("gate_up_proj"), gate_up, normed, rows, gated, then);
-                    let mut hidden = stream(plan, "mlp_sum");
-                    if mlp_norm.is_none() {
-                        let (reader, norm) = match self.layers.get(index + 1) {
-                            Some(next) => (&next.qkv, next.input_norm),
-                            None => (&self.head, self.norm),
-                        };
-                        let made_by = (down, config.hidden_size);
-                        hidden = hidden.with_planes(plan, &label("mlp_sum"), made_by, reader, Some(norm));
-                    }
+                    let hidden = next(plan);
                     add_to_stream(plan, &label("down_proj"), down, (gated, mlp_norm), rows, sum, hidden);
                     hidden
                 }
                 Mlp::Experts(experts) => {
-                    let hidden = stream(plan, "mlp_sum");
+                    let hidden = next(plan);
                     experts.add_to_stream(plan, &label, layer.mlp_norm, rows, sum, hidden);
                     hidden
                 }

@@ -185,7 +185,6 @@ impl ExpertWeights {
                 residual: None,
                 y: y.slice,
                 y_planes: None,
-                next_norm_weight: None,
             };
             let dispatch = match rows.capacity {
                 1 => matvec::dispatch(&layer, 1, plan.device(), bindings),

@@ -40,7 +40,6 @@ fn product(size: u32, [weight, x, row_count, y]: [Slice; 4]) -> Dispatch {
         residual: None,
         y,
         y_planes: None,
-        next_norm_weight: None,
     };
     matmul::dispatch(&layer, size, bindings)
 }

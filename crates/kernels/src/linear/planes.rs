@@ -2,10 +2,10 @@
 //! 32. The matvec that makes a row writes it this way, so that none of those that read it has to quantise it.
 //!
 //! Four arrays of 16 bytes a group (high bytes of values 0 – 15 and 16 – 31, then low bytes), and one with what belongs to the
-//! group: its scale as f32, the sums of x / scale of both halves as i32, and the sum of the squares before the norm's weight.
+//! group: its scale as f32, and the sums of x / scale of both halves as i32.
 //!
 //! Planes can be handed over: no word is ever [`NOT_READY`](crate::handover::NOT_READY). Their bytes are never −128 and stand xor
-//! 7f, sums stand xor 7fffffff, and neither scales nor squares are negative.
+//! 7f, sums stand xor 7fffffff, and scales are not negative.
 
 use crate::{HostMemory, Slice};
 
@@ -24,15 +24,13 @@ pub fn bytes(values: u32) -> u64 {
     u64::from(values) / GROUP as u64 * GROUP_BYTES as u64
 }
 
-/// x of every group, and the sum of all squares.
-pub(crate) fn decode(memory: &HostMemory, slice: Slice) -> (Vec<f32>, f64) {
+/// x of every group.
+pub(crate) fn decode(memory: &HostMemory, slice: Slice) -> Vec<f32> {
     let words = memory.read::<u32>(slice);
     let groups = words.len() * 4 / GROUP_BYTES;
     let mut x = Vec::with_capacity(groups * GROUP);
-    let mut squares = 0.0;
     for group in 0..groups {
         let head = &words[(4 * groups + group) * 4..][..4];
-        squares += f64::from(f32::from_bits(head[3]));
         for index in 0..GROUP {
             let byte = |plane: usize| {
                 let word = words[((2 * plane + index / 16) * groups + group) * 4 + index % 16 / 4];
@@ -41,18 +39,14 @@ pub(crate) fn decode(memory: &HostMemory, slice: Slice) -> (Vec<f32>, f64) {
             x.push(f32::from_bits(head[0]) * (256.0 * byte(0) + byte(1)));
         }
     }
-    (x, squares)
+    x
 }
 
-/// Writes a row, times the next norm's weight where there is one.
-pub(crate) fn encode(memory: &HostMemory, slice: Slice, row: &[f32], norm_weight: Option<&[f32]>) {
+/// Writes a row.
+pub(crate) fn encode(memory: &HostMemory, slice: Slice, row: &[f32]) {
     let mut words = memory.write::<u32>(slice);
     let groups = row.len() / GROUP;
-    for (group, raw) in row.chunks_exact(GROUP).enumerate() {
-        let mut values: [f32; GROUP] = std::array::from_fn(|i| raw[i]);
-        if let Some(weight) = norm_weight {
-            values.iter_mut().zip(&weight[group * GROUP..]).for_each(|(value, weight)| *value *= weight);
-        }
+    for (group, values) in row.as_chunks::<GROUP>().0.iter().enumerate() {
         let largest = values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
         let inverse = if largest > 0.0 { 32512.0 / largest } else { 0.0 };
         let parts = values.map(|value| {
@@ -72,8 +66,7 @@ pub(crate) fn encode(memory: &HostMemory, slice: Slice, row: &[f32], norm_weight
         let sum = |half: &[[i32; 2]]| {
             half.iter().map(|[high, low]| 256 * high + low).sum::<i32>() as u32 ^ SUM_MASK
         };
-        let squares: f32 = raw.iter().map(|value| value * value).sum();
-        let head = [(largest / 32512.0).to_bits(), sum(&parts[..16]), sum(&parts[16..]), squares.to_bits()];
+        let head = [(largest / 32512.0).to_bits(), sum(&parts[..16]), sum(&parts[16..]), 0];
         words[(4 * groups + group) * 4..][..4].copy_from_slice(&head);
     }
 }

@@ -50,7 +50,6 @@ fn products_that_another_implementation_made() {
             residual: None,
             y: case.output(5 * 48 * 4),
             y_planes: None,
-            next_norm_weight: None,
         };
         let (norm_eps, epilogue, experts) = (None, Epilogue::Store, None);
         let handover = Handover::default();

@@ -21,7 +21,7 @@ layout(constant_id = 11) const uint POLLS = 0;     // x and the residual are han
 layout(constant_id = 12) const uint PUBLISHES = 0; // y is handed over
 layout(constant_id = 13) const uint STAGES = 0;    // f32 x goes through shared memory, so that a workgroup reads it once
 layout(constant_id = 14) const uint X_PLANES = 0;  // x comes as planes of bytes, as planes.rs describes them
-layout(constant_id = 15) const uint Y_PLANES = 0;  // y goes out as planes too: 1 as it is, 2 with the next norm's weight
+layout(constant_id = 15) const uint Y_PLANES = 0;  // y goes out as planes too
 #include "handover.glsl"
 
 const uint CHUNKS = (COLS + CHUNK - 1) / CHUNK;
@@ -124,7 +124,7 @@ float stage(uint x_base) {
 
 // Masks of the words of planes in memory, see planes.rs.
 const uint PLANES_MASK = 0x7f7f7f7fu;
-const uvec4 HEAD_MASK = uvec4(0, 0x7fffffffu, 0x7fffffffu, 0);
+const uint SUM_MASK = 0x7fffffffu;
 
 // Where x has part i % 5 (the last one is what belongs to the group) of this invocation's chunk number i / 5.
 uint plane_word(uint i) { return i % 5 * CHUNKS + min(first_chunk() + i / 5 * STEP, CHUNKS - 1); }
@@ -141,12 +141,12 @@ float take_activations(uint x_base) {
       [[unroll]] for (uint part = 0; part < 5; ++part)
         words[5 * s + part] = polled(words[5 * s + part], x, plane_word(5 * s + part));
       [[unroll]] for (uint part = 0; part < 4; ++part) planes[4 * s + part] = words[5 * s + part] ^ PLANES_MASK;
-      uvec4 head = words[5 * s + 4] ^ HEAD_MASK;
+      uvec4 head = words[5 * s + 4];
       plane_scales[s] = inside ? uintBitsToFloat(head.x) : 0.0;
-      if (inside && counts_squares()) squares += uintBitsToFloat(head.w);
 #ifdef MINS
-      plane_sums[s * SCALES] = int(SCALES == 2 ? head.y : head.y + head.z);
-      if (SCALES == 2) plane_sums[s * SCALES + 1] = int(head.z);
+      ivec2 sums = ivec2(head.yz ^ SUM_MASK);
+      plane_sums[s * SCALES] = SCALES == 2 ? sums.x : sums.x + sums.y;
+      if (SCALES == 2) plane_sums[s * SCALES + 1] = sums.y;
 #endif
     } else {
       [[unroll]] for (uint part = 0; part < 4; ++part) planes[4 * s + part] = staged[part * CHUNKS + chunk];
@@ -168,15 +168,13 @@ void publish_planes(uint place, float value, uint first_output) {
   uint vector = first_output / 4 + place, group = vector / 8;
   if (group >= groups) return; // with all its eight neighbours
   vec4 values = vec4(outputs[4 * place], outputs[4 * place + 1], outputs[4 * place + 2], outputs[4 * place + 3]);
-  float squares = subgroupClusteredAdd(dot(values, values), 8);
-  if (Y_PLANES == 2) values *= next_norm_weight.at[vector];
   Quantised four = quantised(values);
-  uint sum = uint(subgroupClusteredAdd(four.sum, 4)), other_sum = subgroupShuffleXor(sum, 4);
+  uint sum = uint(subgroupClusteredAdd(four.sum, 4)), second_sum = subgroupShuffleXor(sum, 4);
   uint half_group = vector / 4 % 2;
   hand_over_word(y_planes, (half_group * groups + group) * 4 + vector % 4, four.high ^ PLANES_MASK);
   hand_over_word(y_planes, ((2 + half_group) * groups + group) * 4 + vector % 4, four.low ^ PLANES_MASK);
   if (vector % 8 == 0) {
-    uvec4 head = uvec4(floatBitsToUint(four.scale), sum, other_sum, floatBitsToUint(squares)) ^ HEAD_MASK;
+    uvec4 head = uvec4(floatBitsToUint(four.scale), sum ^ SUM_MASK, second_sum ^ SUM_MASK, 0);
     [[unroll]] for (uint i = 0; i < 4; ++i) hand_over_word(y_planes, (4 * groups + group) * 4 + i, head[i]);
   }
 }

@@ -67,6 +67,16 @@ pub fn takes_planes(layout: WeightLayout, device: DeviceTraits) -> bool {
     device.packed_dot_product && int16_kernel(layout.dtype).is_some()
 }
 
+/// Whether a matrix meets x in 16 bits where it comes as f32; then it can make planes, too.
+pub fn quantises(layout: WeightLayout, device: DeviceTraits) -> bool {
+    takes_planes(layout, device) && fits(int16_bytes(layout), device)
+}
+
+/// Whether a workgroup has shared memory for x and what it needs beside it.
+fn fits(x_bytes: u32, device: DeviceTraits) -> bool {
+    x_bytes + OTHER_SHARED_BYTES <= device.shared_memory_bytes
+}
+
 /// Shared memory that a workgroup needs beside x at least: the sums that meet there.
 const OTHER_SHARED_BYTES: u32 = 2048 + workgroup::SQUARES_BYTES;
 
@@ -83,23 +93,19 @@ fn f32_bytes(cols: u32) -> u32 {
 /// Multiplies up to `token_rows` rows of x.
 pub fn dispatch(layer: &Linear, token_rows: u32, device: DeviceTraits, bindings: Bindings) -> Dispatch {
     let WeightLayout { dtype, cols, .. } = layer.layout;
-    let fits = |bytes: u32| bytes + OTHER_SHARED_BYTES <= device.shared_memory_bytes;
-    let int16 = int16_kernel(dtype)
-        .filter(|_| device.packed_dot_product && (layer.x_planes || fits(int16_bytes(layer.layout))));
+    let takes_int16 = if layer.x_planes { takes_planes } else { quantises };
+    let int16 = int16_kernel(dtype).filter(|_| takes_int16(layer.layout, device));
     // A vec4 of x is polled as a whole.
     let polls = layer.handover.polls && cols.is_multiple_of(4);
     let layer = &Linear { handover: Handover { polls, ..layer.handover }, ..*layer };
     // Whoever polls all of x at once reads it once a workgroup.
-    let stages = int16.is_none() && polls && fits(f32_bytes(cols));
-    assert!(
-        int16.is_some() || !(layer.x_planes || bindings.y_planes.is_some()),
-        "planes are for 16-bit activations"
-    );
-    let y_planes = bindings.y_planes.map_or(0, |_| 1 + u32::from(bindings.next_norm_weight.is_some()));
+    let stages = int16.is_none() && polls && fits(f32_bytes(cols), device);
+    let makes_planes = bindings.y_planes.is_some();
+    assert!(int16.is_some() || !(layer.x_planes || makes_planes), "planes are for 16-bit activations");
     let traits = workgroup::Traits {
         int16: int16.is_some(),
         polls,
-        makes_planes: y_planes != 0,
+        makes_planes,
         reads_planes: layer.x_planes,
         staged_bytes: match int16 {
             Some(_) if !layer.x_planes => int16_bytes(layer.layout),
@@ -114,7 +120,7 @@ pub fn dispatch(layer: &Linear, token_rows: u32, device: DeviceTraits, bindings:
         &[layer.norm_eps.is_some().into()],
         &workgroup.constants(),
         &layer.handover.specialization(),
-        &[stages.into(), layer.x_planes.into(), y_planes],
+        &[stages.into(), layer.x_planes.into(), makes_planes.into()],
     ];
     Dispatch {
         kernel: int16.unwrap_or(kernel(dtype)),

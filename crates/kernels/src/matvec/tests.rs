@@ -110,7 +110,7 @@ fn planes_in_and_out() {
             let (rows, cols) = (if epilogue.is_gated() { 192 } else { 96 }, whole_blocks(dtype, 1312));
             let layer = LinearCase { dtype, rows, cols, epilogue, planes, ..LinearCase::default() };
             check_planes(layer);
-            check_planes(LinearCase { norm_eps: Some(1e-6), ..layer });
+            check_planes(LinearCase { norm_eps: Some(1e-6).filter(|_| !planes[0]), ..layer });
             check_planes(LinearCase { handover: Handover { polls: true, publishes: true }, ..layer });
         }
     }
@@ -127,13 +127,9 @@ fn check_planes(layer: LinearCase) {
     let difference = |a: &[f32], b: &[f32]| resident_tensor::compare(a, b).relative_l2;
     assert!(difference(&floats(&device), &floats(&reference)) < 3e-5, "{layer:?}");
     if let Some(planes) = call.bound("y_planes") {
-        let [(found, squares), (expected, expected_squares)] =
+        let [found, expected] =
             [&device, &reference].map(|memory| crate::linear::planes::decode(memory, planes));
         assert!(difference(&found, &expected) < 1e-4, "{layer:?}");
-        assert!(
-            (squares / expected_squares - 1.0).abs() < 1e-4,
-            "{layer:?}: {squares} of {expected_squares}"
-        );
     }
 }
 

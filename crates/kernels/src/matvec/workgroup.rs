@@ -55,11 +55,38 @@ struct Job {
     sums: u32,
 }
 
+/// A way to share out a job.
+#[derive(Clone, Copy)]
+struct Way {
+    /// Lanes along a row, as a share of the subgroup.
+    lanes_share: u32,
+    /// Chunks of a row that an invocation owns at most, as far as workgroups go.
+    steps: u32,
+    lane_rows: u32,
+    /// Invocations, about.
+    invocations: u32,
+    /// As many blocks of rows in a workgroup as so many workgroups need.
+    groups: u64,
+}
+
+impl Way {
+    const fn new(steps: u32, lane_rows: u32, invocations: u32, groups: u64) -> Self {
+        Self { lanes_share: 1, steps, lane_rows, invocations, groups }
+    }
+
+    /// With half a subgroup along a row.
+    const fn in_halves(self) -> Self {
+        Self { lanes_share: 2, ..self }
+    }
+}
+
+/// As many workgroups as there are blocks of rows.
+const ONE_BLOCK: u64 = u64::MAX;
+
 impl Job {
-    /// Workgroups of about `invocations` invocations, each with at most `steps` chunks of a row or as many as it must, and with
-    /// so many blocks of rows that `groups` workgroups do.
-    fn shared_out(&self, steps: u32, lane_rows: u32, invocations: u32, groups: u64) -> Workgroup {
-        let k_lanes = self.subgroup.min(self.chunks.next_power_of_two());
+    fn shared_out(&self, way: Way) -> Workgroup {
+        let Way { lanes_share, steps, lane_rows, invocations, groups } = way;
+        let k_lanes = (self.subgroup / lanes_share).min(self.chunks.next_power_of_two());
         let most = LARGEST / self.subgroup;
         let k_subgroups = self.chunks.div_ceil(k_lanes * steps).min(most);
         let row_subgroups = (invocations / self.subgroup / k_subgroups).clamp(1, most / k_subgroups);
@@ -67,15 +94,33 @@ impl Job {
         let block = row_subgroups * (self.subgroup / k_lanes) * lane_rows;
         let unit = block.next_multiple_of(self.multiple);
         let wanted = self.rows.div_ceil(groups).min(MOST_ROWS) as u32;
-        let rows = unit * (wanted / unit).max(1);
         let most_rows = local_size.min(self.sums / k_subgroups);
-        let rows = rows.min(most_rows / self.multiple * self.multiple);
+        let rows = (unit * (wanted / unit).max(1)).min(most_rows / self.multiple * self.multiple);
         Workgroup { local_size, lane_rows, k_lanes, k_subgroups, rows }
+    }
+
+    /// The way without measuring where x is quantised or comes as planes, and is handed over. Workgroups that wait for x poll it and
+    /// quantise it, so there are few, and the more chunks a row has, the more subgroups share it. Each was the best, or
+    /// close to it, of some dozens tried in decode steps of Qwen3-0.6B, Qwen3-8B and Gemma-3-27B shapes on an H200.
+    fn handed_over(&self, reads_planes: bool) -> Way {
+        let is_head = self.rows > 65536;
+        match self.chunks / self.subgroup {
+            _ if reads_planes => Way::new(4, 1, 384, 224),
+            0..4 if is_head => Way::new(2, 2, 256, 1187).in_halves(),
+            0..4 if self.rows > 4096 => Way::new(1, 4, 1024, 256),
+            0..4 => Way::new(1, 2, 1024, 256),
+            4 if self.rows > 16384 => Way::new(1, 1, 512, 256),
+            4 => Way::new(1, 2, 512, 256),
+            5..8 if is_head => Way::new(2, 3, 384, 256).in_halves(),
+            5..8 if self.rows > 16384 => Way::new(3, 1, 512, 336).in_halves(),
+            5..8 => Way::new(1, 1, 576, 224),
+            _ => Way::new(1, 2, 768, 256),
+        }
     }
 }
 
 impl Workgroup {
-    /// The choice without measuring: what was best, or close to it, for most shapes on an H200, see docs/performance.md.
+    /// The choice without measuring.
     pub(super) fn of(layer: &Linear, call: Traits, device: DeviceTraits) -> Self {
         let Traits { int16, polls, makes_planes, reads_planes, staged_bytes } = call;
         let job = Job {
@@ -86,17 +131,14 @@ impl Workgroup {
             subgroup: device.subgroup_size,
             sums: (device.shared_memory_bytes.max(16384) - staged_bytes - SQUARES_BYTES) / 4,
         };
-        match (int16, polls) {
-            (true, true) if reads_planes || makes_planes => job.shared_out(2, 2, 512, 256),
-            // Workgroups that wait for x poll it: few, two a core of a large card, and each quantises it once.
-            (true, true) if job.chunks > 4 * device.subgroup_size => job.shared_out(1, 2, 768, 256),
-            (true, true) if job.chunks > 3 * device.subgroup_size => job.shared_out(1, 2, 512, 256),
-            (true, true) => job.shared_out(1, 2, 1024, 256),
-            (false, true) => job.shared_out(4, 4, 512, 256),
-            (true, false) if !reads_planes => job.shared_out(1, 2, 512, 512),
-            (true, false) => job.shared_out(1, 2, 256, u64::MAX),
-            (false, false) => job.shared_out(4, 2, 256, u64::MAX),
-        }
+        job.shared_out(match (int16, polls) {
+            (true, true) => job.handed_over(reads_planes),
+            (false, true) if job.rows > 65536 => Way::new(4, 1, 256, ONE_BLOCK),
+            (false, true) => Way::new(4, 4, 512, 256),
+            (true, false) if !reads_planes => Way::new(1, 2, 512, 512),
+            (true, false) => Way::new(4, 1, 384, 224),
+            (false, false) => Way::new(4, 2, 256, ONE_BLOCK),
+        })
     }
 
     /// Whether the kernel can be compiled with it.
@@ -147,18 +189,16 @@ impl Workgroup {
             subgroup: device.subgroup_size,
             sums: (device.shared_memory_bytes.max(16384) - super::staged_bytes_of(call) - SQUARES_BYTES) / 4,
         };
-        let few = u64::MAX;
-        let shapes = [
-            (1, 2, 256, few),
-            (1, 2, 512, 512),
-            (1, 1, 256, few),
-            (3, 1, 512, few),
-            (2, 2, 256, few),
-            (1, 1, 512, 256),
+        let ways = [
+            Way::new(1, 2, 256, ONE_BLOCK),
+            Way::new(1, 2, 512, 512),
+            Way::new(1, 1, 256, ONE_BLOCK),
+            Way::new(4, 1, 384, 224),
+            Way::new(2, 3, 384, 1024).in_halves(),
+            Way::new(3, 1, 512, 336).in_halves(),
         ];
         let mut found = vec![Self::of_call(call)];
-        for (steps, lane_rows, invocations, groups) in shapes {
-            let candidate = job.shared_out(steps, lane_rows, invocations, groups);
+        for candidate in ways.map(|way| job.shared_out(way)) {
             if !found.contains(&candidate) {
                 found.push(candidate);
             }
