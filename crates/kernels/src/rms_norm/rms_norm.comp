@@ -30,7 +30,7 @@ uvec4 ask(Floats4 values, uint row, uint vector) {
 // The same when it is ready.
 vec4 ready(uvec4 words, Floats4 values, uint row, uint vector) {
   if (vector >= VECTORS) return vec4(0.0);
-  vec4 loaded = polled(words, values, row * (stride / 4) + vector);
+  vec4 loaded = uintBitsToFloat(polled(words, values, row * (stride / 4) + vector));
   if (COLS % 4 == 0) return loaded;
   uint k = 4 * vector;
   return mix(loaded, vec4(0.0), greaterThanEqual(uvec4(k, k + 1, k + 2, k + 3), uvec4(COLS)));
