@@ -19,9 +19,9 @@ use bytemuck::{Pod, Zeroable};
 pub const MAX_PARTS: u32 = 32;
 /// Positions of a part at least: those that a workgroup goes through at a time in subgroups of 32.
 const PART: u32 = 128;
-/// Subgroups of a workgroup.
-const SUBGROUPS: u32 = 4;
-/// Query heads of a workgroup at most: each has sums of its own in registers.
+/// Subgroups of a head in a workgroup.
+const SLICES: u32 = 4;
+/// Query heads of a workgroup at most.
 const MOST_HEADS: u32 = 4;
 
 /// Push constants after the addresses.
@@ -154,12 +154,13 @@ pub fn dispatch(
     ];
     let normed = u32::from(head_norms.is_some());
     let [polls, publishes] = handover.specialization();
-    let (constants, shares) = attention.constants(attention.group(MOST_HEADS));
+    let group = attention.group(MOST_HEADS);
+    let (constants, shares) = attention.constants(group);
     let subgroup = device.subgroup_size;
     let own = [PART, MAX_PARTS, subgroup, rotary_dim, normed, polls, publishes];
     Dispatch {
         kernel,
-        specialization: [&[SUBGROUPS * subgroup], &constants[..], &own].concat(),
+        specialization: [&[SLICES * group * subgroup], &constants[..], &own].concat(),
         bindings: list,
         params: bytemuck::bytes_of(&Params { attention: attention.params(), qkv_stride, norm_eps }).to_vec(),
         grid: Grid::Groups([rows, attention.cache.kv_heads * shares, most_parts(attention)]),

@@ -107,8 +107,7 @@ impl Job {
         match self.chunks / self.subgroup {
             _ if reads_planes => Way::new(4, 1, 384, 224),
             0..4 if is_head => Way::new(2, 2, 256, 1187).in_halves(),
-            0..4 if self.rows > 4096 => Way::new(1, 4, 1024, 256),
-            0..4 => Way::new(1, 2, 1024, 256),
+            0..4 => Way::new(1, 2, 1024, 256).in_halves(),
             4 if self.rows > 16384 => Way::new(1, 1, 512, 256),
             4 => Way::new(1, 2, 512, 256),
             5..8 if is_head => Way::new(2, 3, 384, 256).in_halves(),
@@ -133,8 +132,8 @@ impl Workgroup {
         };
         job.shared_out(match (int16, polls) {
             (true, true) => job.handed_over(reads_planes),
-            (false, true) if job.rows > 65536 => Way::new(4, 1, 256, ONE_BLOCK),
-            (false, true) => Way::new(4, 4, 512, 256),
+            (false, true) if job.rows > 65536 => Way::new(4, 1, 256, 4748),
+            (false, true) => Way::new(4, 4, 512, 256).in_halves(),
             (true, false) if !reads_planes => Way::new(1, 2, 512, 512),
             (true, false) => Way::new(4, 1, 384, 224),
             (false, false) => Way::new(4, 2, 256, ONE_BLOCK),

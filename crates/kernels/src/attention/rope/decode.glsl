@@ -1,6 +1,7 @@
 // softmax(scale * q K^T) V of a row over the positions up to its own, where q, k and v come as the projection left them. A
 // workgroup serves the GROUP query heads of one share of a KV head, for one part of the row's positions; rope.rs says what
-// parts are. Each of its subgroups goes through positions of its own, with sums of its own, until they meet at the end.
+// parts are. Each of its subgroups goes through positions of its own for one head, with sums of its own, until they meet at
+// the end; what the others of its KV head need of K and V is in the core's cache by then.
 //
 // One row is all latency, so what does not depend on each other is under way together: K and V are asked for before q is
 // normalised and rotated, and the block table before it is known whose row it is.
@@ -54,6 +55,7 @@ layout(push_constant, std430) uniform Push {
 };
 
 const uint SUBGROUPS = gl_WorkGroupSize.x / SUBGROUP;
+const uint SLICES = SUBGROUPS / GROUP;             // subgroups that share a head's positions
 const uint HEADS = KV_HEADS * SHARES * GROUP;
 const uint HEAD_VECTORS = KV_QUADS * KV_VALUES;    // vec4s of a head, zero-padded
 const uint GROUP_VECTORS = GROUP * HEAD_VECTORS;
@@ -73,11 +75,11 @@ const uint K_ITEM = GROUP, V_ITEM = GROUP + 1;     // staged behind the queries
 const float LOWEST = -3.0e38;
 const float LOG2_E = 1.44269504;
 
-const uint SUMS_ROOM = SUBGROUPS * TEAMS * GROUP_VECTORS;
+const uint SUMS_ROOM = SLICES * TEAMS * GROUP_VECTORS;
 const uint ENDS_ROOM = MAX_PARTS * GROUP;
 shared vec4 staged[(GROUP + 2) * HEAD_VECTORS];    // queries times scale and log2(e), then k and v of the row's position
 shared vec4 room[SUMS_ROOM > ENDS_ROOM ? SUMS_ROOM : ENDS_ROOM]; // sums of subgroups and teams, then ends of parts
-shared vec2 ends[SUBGROUPS * GROUP];               // {maximum, total}
+shared vec2 ends[SLICES * GROUP];                  // {maximum, total}
 shared bool is_last;
 
 const int ALL_BUFFERS = gl_StorageSemanticsBuffer | gl_StorageSemanticsShared;
@@ -251,7 +253,8 @@ void main() {
   uint rows = row_count.at[0];
   peek_item(item_from(min(subgroup, V_ITEM), row_index, share));
   // As it is for the first sequence, while parts are as short as they can be, and without a window.
-  uint guessed_at = min((part * PART + subgroup * SUBGROUP + lane) / KV_BLOCK, max_blocks - 1);
+  uint head = subgroup / SLICES, slice = subgroup % SLICES;
+  uint guessed_at = min((part * PART + slice * SUBGROUP + lane) / KV_BLOCK, max_blocks - 1);
   uint guessed = block_table.at[guessed_at];
   if (row_index >= rows) return;
 
@@ -265,7 +268,7 @@ void main() {
   uint to = min(from + part_positions, own_position + 1);
 
   uint table = row.sequence * max_blocks;
-  uint first = from + subgroup * SUBGROUP; // position of the subgroup's first invocation
+  uint first = from + slice * SUBGROUP; // position of the subgroup's first invocation
   position_here = clamp(first + lane, start, own_position);
   uint block_at = table + position_here / KV_BLOCK;
   uint block = guessed;
@@ -290,42 +293,33 @@ void main() {
       else v_cache.at[v_quad_at(own_head, own_position, quad)] = own_quad(V_ITEM, quad);
     }
 
-  float maxima[GROUP], totals[GROUP];
-  vec4 sums[GROUP * SUM_VECTORS];
-  [[unroll]] for (uint g = 0; g < GROUP; ++g) {
-    maxima[g] = LOWEST;
-    totals[g] = 0.0;
-  }
-  [[unroll]] for (uint i = 0; i < GROUP * SUM_VECTORS; ++i) sums[i] = vec4(0.0);
+  float maximum = LOWEST, total = 0.0;
+  vec4 sums[SUM_VECTORS];
+  [[unroll]] for (uint i = 0; i < SUM_VECTORS; ++i) sums[i] = vec4(0.0);
 
-  [[dont_unroll]] for (; first < to; first += SUBGROUPS * SUBGROUP) {
+  [[dont_unroll]] for (; first < to; first += SLICES * SUBGROUP) {
     bool attended = first + lane >= start && first + lane < to;
     bool is_own = position_here == own_position;
-    float scores[GROUP];
-    [[unroll]] for (uint g = 0; g < GROUP; ++g) scores[g] = 0.0;
+    float score = 0.0;
     [[unroll]] for (uint batch = 0; batch < KV_QUADS; batch += K_FLIGHT) {
       if (batch > 0) load_keys(batch);
       if (is_own) [[unroll]] for (uint j = 0; j < K_FLIGHT; ++j) k[j] = own_quad(K_ITEM, min(batch + j, KV_QUADS - 1));
       [[unroll]] for (uint j = 0; j < K_FLIGHT; ++j)
-        if (batch + j < KV_QUADS)
-          [[unroll]] for (uint g = 0; g < GROUP; ++g) {
-            uint query = g * HEAD_VECTORS + (batch + j) * KV_VALUES;
-            scores[g] += dot(kv_low(k[j]), staged[query]);
+        if (batch + j < KV_QUADS) {
+          uint query = head * HEAD_VECTORS + (batch + j) * KV_VALUES;
+          score += dot(kv_low(k[j]), staged[query]);
 #if defined(KV_F16)
-            scores[g] += dot(kv_high(k[j]), staged[query + 1]);
+          score += dot(kv_high(k[j]), staged[query + 1]);
 #endif
-          }
+        }
     }
-    float weights[GROUP];
-    [[unroll]] for (uint g = 0; g < GROUP; ++g) {
-      float found = SOFT_CAP != 0 ? soft_cap(scores[g], cap * LOG2_E) : scores[g];
-      float maximum = max(maxima[g], subgroupMax(attended ? found : LOWEST));
-      float rescale = exp2(maxima[g] - maximum);
-      weights[g] = attended ? exp2(found - maximum) : 0.0;
-      totals[g] = totals[g] * rescale + weights[g];
-      maxima[g] = maximum;
-      [[unroll]] for (uint i = 0; i < SUM_VECTORS; ++i) sums[g * SUM_VECTORS + i] *= rescale;
-    }
+    if (SOFT_CAP != 0) score = soft_cap(score, cap * LOG2_E);
+    float new_maximum = max(maximum, subgroupMax(attended ? score : LOWEST));
+    float rescale = exp2(maximum - new_maximum);
+    float weight = attended ? exp2(score - new_maximum) : 0.0;
+    total = total * rescale + weight;
+    maximum = new_maximum;
+    [[unroll]] for (uint i = 0; i < SUM_VECTORS; ++i) sums[i] *= rescale;
     [[unroll]] for (uint batch = 0; batch < V_STEPS; batch += V_FLIGHT) {
       if (batch > 0) load_values(batch);
       [[unroll]] for (uint j = 0; j < V_FLIGHT; ++j) {
@@ -334,37 +328,31 @@ void main() {
         if (KV_QUADS > SUBGROUP) adds = step < SUBGROUP;
         bool own = subgroupShuffle(is_own ? 1u : 0u, from_lane) != 0;
         if (own) [[unroll]] for (uint i = 0; i < LANE_QUADS; ++i) v[j * LANE_QUADS + i] = own_quad(V_ITEM, quad_of(i));
-        [[unroll]] for (uint g = 0; g < GROUP; ++g) {
-          float weight = subgroupShuffle(weights[g], from_lane);
-          if (!adds) weight = 0.0;
-          [[unroll]] for (uint i = 0; i < LANE_QUADS; ++i) {
-            uint at = g * SUM_VECTORS + i * KV_VALUES;
-            sums[at] += weight * kv_low(v[j * LANE_QUADS + i]);
+        float added = subgroupShuffle(weight, from_lane);
+        if (!adds) added = 0.0;
+        [[unroll]] for (uint i = 0; i < LANE_QUADS; ++i) {
+          sums[i * KV_VALUES] += added * kv_low(v[j * LANE_QUADS + i]);
 #if defined(KV_F16)
-            sums[at + 1] += weight * kv_high(v[j * LANE_QUADS + i]);
+          sums[i * KV_VALUES + 1] += added * kv_high(v[j * LANE_QUADS + i]);
 #endif
-          }
         }
       }
     }
-    if (first + SUBGROUPS * SUBGROUP < to) {
-      position_here = clamp(first + SUBGROUPS * SUBGROUP + lane, start, own_position);
+    if (first + SLICES * SUBGROUP < to) {
+      position_here = clamp(first + SLICES * SUBGROUP + lane, start, own_position);
       head_here = block_table.at[table + position_here / KV_BLOCK] * KV_HEADS + kv_head;
       load_keys(0);
       load_values(0);
     }
   }
 
-  [[unroll]] for (uint g = 0; g < GROUP; ++g) {
-    float total = subgroupAdd(totals[g]);
-    if (lane == 0) ends[subgroup * GROUP + g] = vec2(maxima[g], total);
-    uint team = KV_QUADS > SUBGROUP ? 0 : lane / KV_QUADS;
-    uint to_vector = ((subgroup * TEAMS + team) * GROUP + g) * HEAD_VECTORS;
-    [[unroll]] for (uint i = 0; i < LANE_QUADS; ++i) {
-      bool owns = team < TEAMS && (KV_QUADS <= SUBGROUP || i * SUBGROUP + lane < KV_QUADS);
-      if (owns) [[unroll]] for (uint part_vector = 0; part_vector < KV_VALUES; ++part_vector)
-        room[to_vector + quad_of(i) * KV_VALUES + part_vector] = sums[g * SUM_VECTORS + i * KV_VALUES + part_vector];
-    }
+  total = subgroupAdd(total);
+  if (lane == 0) ends[slice * GROUP + head] = vec2(maximum, total);
+  uint team = KV_QUADS > SUBGROUP ? 0 : lane / KV_QUADS;
+  uint to_vector = ((slice * TEAMS + team) * GROUP + head) * HEAD_VECTORS;
+  [[unroll]] for (uint i = 0; i < LANE_QUADS; ++i) {
+    bool owns = team < TEAMS && (KV_QUADS <= SUBGROUP || i * SUBGROUP + lane < KV_QUADS);
+    if (owns) [[unroll]] for (uint j = 0; j < KV_VALUES; ++j) room[to_vector + quad_of(i) * KV_VALUES + j] = sums[i * KV_VALUES + j];
   }
   barrier();
 
@@ -372,21 +360,21 @@ void main() {
   uint group_index = row_index * KV_HEADS * SHARES + share;
   uint first_partial = group_index * MAX_PARTS * PART_VECTORS;
   for (uint vector = gl_LocalInvocationIndex; vector < GROUP_VECTORS; vector += gl_WorkGroupSize.x) {
-    uint head = vector / HEAD_VECTORS;
-    float maximum = LOWEST, total = 0.0;
-    [[unroll]] for (uint s = 0; s < SUBGROUPS; ++s) maximum = max(maximum, ends[s * GROUP + head].x);
+    uint of_head = vector / HEAD_VECTORS;
+    float best = LOWEST, all = 0.0;
+    [[unroll]] for (uint s = 0; s < SLICES; ++s) best = max(best, ends[s * GROUP + of_head].x);
     vec4 sum = vec4(0.0);
-    [[unroll]] for (uint s = 0; s < SUBGROUPS; ++s) {
-      float factor = exp2(ends[s * GROUP + head].x - maximum);
-      total += ends[s * GROUP + head].y * factor;
-      [[unroll]] for (uint team = 0; team < TEAMS; ++team) sum += room[(s * TEAMS + team) * GROUP_VECTORS + vector] * factor;
+    [[unroll]] for (uint s = 0; s < SLICES; ++s) {
+      float factor = exp2(ends[s * GROUP + of_head].x - best);
+      all += ends[s * GROUP + of_head].y * factor;
+      [[unroll]] for (uint t = 0; t < TEAMS; ++t) sum += room[(s * TEAMS + t) * GROUP_VECTORS + vector] * factor;
     }
     if (parts == 1) {
-      [[unroll]] for (uint j = 0; j < 4; ++j) store_value(first_head, 4 * vector + j, sum[j] / total);
+      [[unroll]] for (uint j = 0; j < 4; ++j) store_value(first_head, 4 * vector + j, sum[j] / all);
     } else {
       uint to_part = first_partial + part * PART_VECTORS;
       partials.at[to_part + vector] = sum;
-      if (vector % HEAD_VECTORS == 0) partials.at[to_part + GROUP_VECTORS + head] = vec4(maximum, total, 0.0, 0.0);
+      if (vector % HEAD_VECTORS == 0) partials.at[to_part + GROUP_VECTORS + of_head] = vec4(best, all, 0.0, 0.0);
     }
   }
   if (parts > 1 && arrives_last(group_index, parts)) combine(first_partial, parts, first_head);
