@@ -1,7 +1,7 @@
 // softmax(scale * q K^T) V of a row over the positions up to its own, where q, k and v come as the projection left them. A
-// workgroup serves the GROUP query heads of one share of a KV head, for one part of the row's positions; rope.rs says what
-// parts are. Each of its subgroups goes through positions of its own for one head, with sums of its own, until they meet at
-// the end; what the others of its KV head need of K and V is in the core's cache by then.
+// workgroup serves a query head, for one part of the row's positions; rope.rs says what
+// parts are. Each of its subgroups goes through positions of its own, with sums of its own, until they meet at
+// the end. Workgroups of heads that share a KV head read the same K and V, from the caches.
 //
 // One row is all latency, so what does not depend on each other is under way together: K and V are asked for before q is
 // normalised and rotated, and the block table before it is known whose row it is.
@@ -13,9 +13,8 @@
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "step.glsl"
 layout(constant_id = 1) const uint HEAD_DIM = 128;
-layout(constant_id = 2) const uint GROUP = 1;
 layout(constant_id = 3) const uint KV_HEADS = 1;
-layout(constant_id = 4) const uint SHARES = 1;     // workgroups that share a KV head and a part
+layout(constant_id = 4) const uint SHARES = 1;     // query heads that share a KV head
 layout(constant_id = 5) const uint SOFT_CAP = 0;   // 1 if scores go through cap * tanh(score / cap)
 layout(constant_id = 6) const uint PART = 128;     // positions of a part are a multiple of this
 layout(constant_id = 7) const uint MAX_PARTS = 32;
@@ -43,8 +42,8 @@ layout(push_constant, std430) uniform Push {
   Words row_count;   // [0] = rows that hold a token
   Words4 step_rows;  // (max_rows)
   Words block_table; // (max_sequences, max_blocks)
-  Partials partials; // (rows, KV_HEADS * SHARES, MAX_PARTS, PART_VECTORS)
-  Counters counters; // (rows, KV_HEADS * SHARES)
+  Partials partials; // (rows, HEADS, MAX_PARTS, PART_VECTORS)
+  Counters counters; // (rows, HEADS)
   MutableFloats y;   // (rows, heads * HEAD_DIM)
   uint max_blocks;
   uint window; // 0 = all positions
@@ -55,11 +54,9 @@ layout(push_constant, std430) uniform Push {
 };
 
 const uint SUBGROUPS = gl_WorkGroupSize.x / SUBGROUP;
-const uint SLICES = SUBGROUPS / GROUP;             // subgroups that share a head's positions
-const uint HEADS = KV_HEADS * SHARES * GROUP;
+const uint HEADS = KV_HEADS * SHARES;
 const uint HEAD_VECTORS = KV_QUADS * KV_VALUES;    // vec4s of a head, zero-padded
-const uint GROUP_VECTORS = GROUP * HEAD_VECTORS;
-const uint PART_VECTORS = GROUP_VECTORS + GROUP;   // of a part in `partials`: sums, then {maximum, total} of each head
+const uint PART_VECTORS = HEAD_VECTORS + 1;        // of a part in `partials`: sums, then {maximum, total}
 // Of V: positions that a subgroup adds at once, quads of an invocation, and how many times it does so for its positions.
 const uint TEAMS = SUBGROUP > KV_QUADS ? SUBGROUP / KV_QUADS : 1;
 const uint LANE_QUADS = (KV_QUADS + SUBGROUP - 1) / SUBGROUP;
@@ -71,15 +68,13 @@ const uint SUM_VECTORS = LANE_QUADS * KV_VALUES;   // of a head in an invocation
 const uint HALF = ROTARY_DIM / 2;
 const uint PAIRS_EACH = (HALF + SUBGROUP - 1) / SUBGROUP;
 const uint RESTS_EACH = (HEAD_DIM - ROTARY_DIM + SUBGROUP - 1) / SUBGROUP;
-const uint K_ITEM = GROUP, V_ITEM = GROUP + 1;     // staged behind the queries
+const uint Q_ITEM = 0, K_ITEM = 1, V_ITEM = 2;     // of what is staged
 const float LOWEST = -3.0e38;
 const float LOG2_E = 1.44269504;
 
-const uint SUMS_ROOM = SLICES * TEAMS * GROUP_VECTORS;
-const uint ENDS_ROOM = MAX_PARTS * GROUP;
-shared vec4 staged[(GROUP + 2) * HEAD_VECTORS];    // queries times scale and log2(e), then k and v of the row's position
-shared vec4 room[SUMS_ROOM > ENDS_ROOM ? SUMS_ROOM : ENDS_ROOM]; // sums of subgroups and teams, then ends of parts
-shared vec2 ends[SLICES * GROUP];                  // {maximum, total}
+shared vec4 staged[3 * HEAD_VECTORS];              // q times scale and log2(e), then k and v of the row's position
+shared vec4 room[SUBGROUPS * TEAMS * HEAD_VECTORS];      // sums of subgroups and teams
+shared vec2 ends[SUBGROUPS];                       // {maximum, total}
 shared bool is_last;
 
 const int ALL_BUFFERS = gl_StorageSemanticsBuffer | gl_StorageSemanticsShared;
@@ -96,8 +91,8 @@ uint pair_of(uint i) { return min(i * SUBGROUP + gl_SubgroupInvocationID, HALF -
 uint rest_of(uint i) { return min(ROTARY_DIM + i * SUBGROUP + gl_SubgroupInvocationID, HEAD_DIM - 1); }
 
 // Where an item of this workgroup begins in qkv.
-uint item_from(uint item, uint row_index, uint share) {
-  uint head = item < GROUP ? share * GROUP + item : HEADS + (item - GROUP) * KV_HEADS + share / SHARES;
+uint item_from(uint item, uint row_index, uint query_head) {
+  uint head = item == Q_ITEM ? query_head : HEADS + (item - K_ITEM) * KV_HEADS + query_head / SHARES;
   return row_index * qkv_stride + head * HEAD_DIM;
 }
 
@@ -121,8 +116,8 @@ void stage_item(uint item, uint from, uint position) {
     norm_first[i] = norm_second[i] = across[i] = 1.0;
     along[i] = 0.0;
     if (normed) {
-      norm_first[i] = item < GROUP ? q_norm.at[pair_of(i)] : k_norm.at[pair_of(i)];
-      norm_second[i] = item < GROUP ? q_norm.at[pair_of(i) + HALF] : k_norm.at[pair_of(i) + HALF];
+      norm_first[i] = item == Q_ITEM ? q_norm.at[pair_of(i)] : k_norm.at[pair_of(i)];
+      norm_second[i] = item == Q_ITEM ? q_norm.at[pair_of(i) + HALF] : k_norm.at[pair_of(i) + HALF];
     }
     if (turns) {
       across[i] = cos_table.at[position * HALF + pair_of(i)];
@@ -131,7 +126,7 @@ void stage_item(uint item, uint from, uint position) {
   }
   [[unroll]] for (uint i = 0; i < RESTS_EACH; ++i) {
     norm_rest[i] = 1.0;
-    if (normed) norm_rest[i] = item < GROUP ? q_norm.at[rest_of(i)] : k_norm.at[rest_of(i)];
+    if (normed) norm_rest[i] = item == Q_ITEM ? q_norm.at[rest_of(i)] : k_norm.at[rest_of(i)];
   }
 
   float squares = 0.0;
@@ -146,7 +141,7 @@ void stage_item(uint item, uint from, uint position) {
     float value = uintBitsToFloat(rest_words[i]);
     if (ROTARY_DIM + i * SUBGROUP + lane < HEAD_DIM) squares += value * value;
   }
-  float factor = item < GROUP ? scale * LOG2_E : 1.0;
+  float factor = item == Q_ITEM ? scale * LOG2_E : 1.0;
   if (normed) factor *= inversesqrt(subgroupAdd(squares) / float(HEAD_DIM) + norm_eps);
   [[unroll]] for (uint i = 0; i < PAIRS_EACH; ++i) {
     float first = uintBitsToFloat(first_words[i]) * norm_first[i] * factor;
@@ -196,10 +191,9 @@ void load_values(uint first_step) {
   }
 }
 
-// Stores value number `value` of the group, of which heads are zero-padded.
-void store_value(uint first_head, uint value, float result) {
-  uint dim = value % (4 * HEAD_VECTORS);
-  if (dim < HEAD_DIM) hand_over(y, (first_head + value / (4 * HEAD_VECTORS)) * HEAD_DIM + dim, result);
+// Stores a value of the head, which is zero-padded.
+void store_value(uint head_index, uint dim, float result) {
+  if (dim < HEAD_DIM) hand_over(y, head_index * HEAD_DIM + dim, result);
 }
 
 // Whether this workgroup is the last of `count` to come here for `counter`; if so, it sees what the others wrote.
@@ -215,11 +209,10 @@ bool arrives_last(uint counter, uint count) {
 }
 
 // Adds up the parts from vector `first` on in `partials`.
-void combine(uint first, uint parts, uint first_head) {
-  const uint VALUES = 4 * GROUP_VECTORS;
+void combine(uint first, uint parts, uint head_index) {
+  const uint VALUES = 4 * HEAD_VECTORS;
   const uint IN_FLIGHT = HEAD_DIM >= 64 ? 16 : 4;
   for (uint value = gl_LocalInvocationIndex; value < VALUES; value += gl_WorkGroupSize.x) {
-    uint head = value / (4 * HEAD_VECTORS);
     float maximum = LOWEST, sum = 0.0, total = 0.0;
     [[dont_unroll]] for (uint part = 0; part < parts; part += IN_FLIGHT) {
       float loaded[IN_FLIGHT];
@@ -227,7 +220,7 @@ void combine(uint first, uint parts, uint first_head) {
       [[unroll]] for (uint i = 0; i < IN_FLIGHT; ++i) {
         uint at = first + min(part + i, parts - 1) * PART_VECTORS;
         loaded[i] = PartialValues(partials).at[4 * at + value];
-        of_part[i] = partials.at[at + GROUP_VECTORS + head].xy;
+        of_part[i] = partials.at[at + HEAD_VECTORS].xy;
       }
       float best = maximum;
       [[unroll]] for (uint i = 0; i < IN_FLIGHT; ++i) best = max(best, of_part[i].x);
@@ -241,20 +234,19 @@ void combine(uint first, uint parts, uint first_head) {
       }
       maximum = best;
     }
-    store_value(first_head, value, sum / total);
+    store_value(head_index, value, sum / total);
   }
 }
 
 void main() {
   uint lane = gl_SubgroupInvocationID, subgroup = gl_SubgroupID;
-  uint row_index = gl_WorkGroupID.x, share = gl_WorkGroupID.y, part = gl_WorkGroupID.z;
-  uint kv_head = share / SHARES;
+  uint row_index = gl_WorkGroupID.x, query_head = gl_WorkGroupID.y, part = gl_WorkGroupID.z;
+  uint kv_head = query_head / SHARES;
   Row row = row_of(step_rows.at[row_index]);
   uint rows = row_count.at[0];
-  peek_item(item_from(min(subgroup, V_ITEM), row_index, share));
+  peek_item(item_from(min(subgroup, V_ITEM), row_index, query_head));
   // As it is for the first sequence, while parts are as short as they can be, and without a window.
-  uint head = subgroup / SLICES, slice = subgroup % SLICES;
-  uint guessed_at = min((part * PART + slice * SUBGROUP + lane) / KV_BLOCK, max_blocks - 1);
+  uint guessed_at = min((part * PART + subgroup * SUBGROUP + lane) / KV_BLOCK, max_blocks - 1);
   uint guessed = block_table.at[guessed_at];
   if (row_index >= rows) return;
 
@@ -268,7 +260,7 @@ void main() {
   uint to = min(from + part_positions, own_position + 1);
 
   uint table = row.sequence * max_blocks;
-  uint first = from + slice * SUBGROUP; // position of the subgroup's first invocation
+  uint first = from + subgroup * SUBGROUP; // position of the subgroup's first invocation
   position_here = clamp(first + lane, start, own_position);
   uint block_at = table + position_here / KV_BLOCK;
   uint block = guessed;
@@ -278,15 +270,15 @@ void main() {
   load_values(0);
 
   bool appends = part + 1 == parts;
-  uint items = GROUP + (appends ? 2 : 0);
+  uint items = appends ? 3 : 1;
   for (uint item = subgroup; item < items; item += SUBGROUPS) {
-    uint item_at = item_from(item, row_index, share);
+    uint item_at = item_from(item, row_index, query_head);
     if (item != subgroup) peek_item(item_at);
     stage_item(item, item_at, own_position);
   }
   barrier();
   // Nobody reads them there in this call: whoever attends to the row's position takes them from where they are staged.
-  if (appends && share % SHARES == 0)
+  if (appends && query_head % SHARES == 0)
     for (uint i = gl_LocalInvocationIndex; i < 2 * KV_QUADS; i += gl_WorkGroupSize.x) {
       uint quad = i % KV_QUADS, own_head = block_table.at[table + own_position / KV_BLOCK] * KV_HEADS + kv_head;
       if (i < KV_QUADS) k_cache.at[k_quad_at(own_head, own_position, quad)] = own_quad(K_ITEM, quad);
@@ -297,7 +289,7 @@ void main() {
   vec4 sums[SUM_VECTORS];
   [[unroll]] for (uint i = 0; i < SUM_VECTORS; ++i) sums[i] = vec4(0.0);
 
-  [[dont_unroll]] for (; first < to; first += SLICES * SUBGROUP) {
+  [[dont_unroll]] for (; first < to; first += SUBGROUPS * SUBGROUP) {
     bool attended = first + lane >= start && first + lane < to;
     bool is_own = position_here == own_position;
     float score = 0.0;
@@ -306,7 +298,7 @@ void main() {
       if (is_own) [[unroll]] for (uint j = 0; j < K_FLIGHT; ++j) k[j] = own_quad(K_ITEM, min(batch + j, KV_QUADS - 1));
       [[unroll]] for (uint j = 0; j < K_FLIGHT; ++j)
         if (batch + j < KV_QUADS) {
-          uint query = head * HEAD_VECTORS + (batch + j) * KV_VALUES;
+          uint query = (batch + j) * KV_VALUES;
           score += dot(kv_low(k[j]), staged[query]);
 #if defined(KV_F16)
           score += dot(kv_high(k[j]), staged[query + 1]);
@@ -338,8 +330,8 @@ void main() {
         }
       }
     }
-    if (first + SLICES * SUBGROUP < to) {
-      position_here = clamp(first + SLICES * SUBGROUP + lane, start, own_position);
+    if (first + SUBGROUPS * SUBGROUP < to) {
+      position_here = clamp(first + SUBGROUPS * SUBGROUP + lane, start, own_position);
       head_here = block_table.at[table + position_here / KV_BLOCK] * KV_HEADS + kv_head;
       load_keys(0);
       load_values(0);
@@ -347,35 +339,33 @@ void main() {
   }
 
   total = subgroupAdd(total);
-  if (lane == 0) ends[slice * GROUP + head] = vec2(maximum, total);
+  if (lane == 0) ends[subgroup] = vec2(maximum, total);
   uint team = KV_QUADS > SUBGROUP ? 0 : lane / KV_QUADS;
-  uint to_vector = ((slice * TEAMS + team) * GROUP + head) * HEAD_VECTORS;
+  uint to_vector = (subgroup * TEAMS + team) * HEAD_VECTORS;
   [[unroll]] for (uint i = 0; i < LANE_QUADS; ++i) {
     bool owns = team < TEAMS && (KV_QUADS <= SUBGROUP || i * SUBGROUP + lane < KV_QUADS);
     if (owns) [[unroll]] for (uint j = 0; j < KV_VALUES; ++j) room[to_vector + quad_of(i) * KV_VALUES + j] = sums[i * KV_VALUES + j];
   }
   barrier();
 
-  uint first_head = row_index * HEADS + share * GROUP;
-  uint group_index = row_index * KV_HEADS * SHARES + share;
-  uint first_partial = group_index * MAX_PARTS * PART_VECTORS;
-  for (uint vector = gl_LocalInvocationIndex; vector < GROUP_VECTORS; vector += gl_WorkGroupSize.x) {
-    uint of_head = vector / HEAD_VECTORS;
+  uint head_index = row_index * HEADS + query_head;
+  uint first_partial = head_index * MAX_PARTS * PART_VECTORS;
+  for (uint vector = gl_LocalInvocationIndex; vector < HEAD_VECTORS; vector += gl_WorkGroupSize.x) {
     float best = LOWEST, all = 0.0;
-    [[unroll]] for (uint s = 0; s < SLICES; ++s) best = max(best, ends[s * GROUP + of_head].x);
+    [[unroll]] for (uint s = 0; s < SUBGROUPS; ++s) best = max(best, ends[s].x);
     vec4 sum = vec4(0.0);
-    [[unroll]] for (uint s = 0; s < SLICES; ++s) {
-      float factor = exp2(ends[s * GROUP + of_head].x - best);
-      all += ends[s * GROUP + of_head].y * factor;
-      [[unroll]] for (uint t = 0; t < TEAMS; ++t) sum += room[(s * TEAMS + t) * GROUP_VECTORS + vector] * factor;
+    [[unroll]] for (uint s = 0; s < SUBGROUPS; ++s) {
+      float factor = exp2(ends[s].x - best);
+      all += ends[s].y * factor;
+      [[unroll]] for (uint t = 0; t < TEAMS; ++t) sum += room[(s * TEAMS + t) * HEAD_VECTORS + vector] * factor;
     }
     if (parts == 1) {
-      [[unroll]] for (uint j = 0; j < 4; ++j) store_value(first_head, 4 * vector + j, sum[j] / all);
+      [[unroll]] for (uint j = 0; j < 4; ++j) store_value(head_index, 4 * vector + j, sum[j] / all);
     } else {
       uint to_part = first_partial + part * PART_VECTORS;
       partials.at[to_part + vector] = sum;
-      if (vector % HEAD_VECTORS == 0) partials.at[to_part + GROUP_VECTORS + of_head] = vec4(best, all, 0.0, 0.0);
+      if (vector == 0) partials.at[to_part + HEAD_VECTORS] = vec4(best, all, 0.0, 0.0);
     }
   }
-  if (parts > 1 && arrives_last(group_index, parts)) combine(first_partial, parts, first_head);
+  if (parts > 1 && arrives_last(head_index, parts)) combine(first_partial, parts, head_index);
 }
