@@ -92,6 +92,7 @@ fn traits_of(info: &DeviceInfo) -> DeviceTraits {
             && features.subgroup_operations.clustered
             && features.subgroup_size >= 8,
         subgroup_size: features.subgroup_size,
+        workgroup_invocations: info.limits.max_compute_workgroup_invocations,
     }
 }
 

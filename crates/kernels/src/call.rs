@@ -16,11 +16,18 @@ pub struct DeviceTraits {
     pub packed_dot_product: bool,
     /// Invocations of a subgroup.
     pub subgroup_size: u32,
+    /// Invocations of a workgroup at most.
+    pub workgroup_invocations: u32,
 }
 
 impl DeviceTraits {
     /// What every Vulkan device has; also the CPU device's, whose kernels need neither.
-    pub const LEAST: Self = Self { shared_memory_bytes: 16384, packed_dot_product: false, subgroup_size: 32 };
+    pub const LEAST: Self = Self {
+        shared_memory_bytes: 16384,
+        packed_dot_product: false,
+        subgroup_size: 32,
+        workgroup_invocations: 256,
+    };
 }
 
 impl Default for DeviceTraits {

@@ -6,7 +6,12 @@ use proptest::prelude::*;
 
 fn traits(packed_dot_product: bool) -> DeviceTraits {
     let subgroup_size = crate::testing::subgroup_size().unwrap_or(32);
-    DeviceTraits { shared_memory_bytes: 32768, packed_dot_product, subgroup_size }
+    DeviceTraits {
+        shared_memory_bytes: 32768,
+        packed_dot_product,
+        subgroup_size,
+        workgroup_invocations: 1024,
+    }
 }
 
 /// Without packed dot products.

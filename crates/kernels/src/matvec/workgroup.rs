@@ -1,11 +1,11 @@
 //! How a matvec call is shared out over invocations: what is chosen without measuring, what there is to choose from, and calls
 //! with another choice. It changes how fast a product is there, and in which order its terms are added up.
 
-use crate::linear::{Linear, is_gated, rows_of};
-use crate::weights::{chunk_len, dtype_of};
-use crate::{DeviceTraits, Dispatch, Grid};
-
 use super::{COLS_AT, X_PLANES_AT};
+use crate::linear::{Linear, is_gated, rows_of};
+use crate::weights::{WeightLayout, chunk_len, dtype_of};
+use crate::{DeviceTraits, Dispatch, Grid};
+use resident_tensor::DType;
 
 /// How a matvec is shared out. `k_lanes` invocations of each of `k_subgroups` subgroups share a row; the others work on other rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +33,8 @@ const Y_PLANES_AT: usize = 15;
 
 /// Rows of y, as planes, that a workgroup makes at least: whole groups.
 const PLANES_ROWS: u32 = 32;
-/// Invocations of a workgroup at most.
+/// Invocations of a workgroup at most, where the device allows as many.
 const LARGEST: u32 = 1024;
-
 /// Rows of a workgroup at most, where there are many: more would leave the last ones without company.
 const MOST_ROWS: u64 = 192;
 /// Shared memory for the sums of squares of a norm.
@@ -51,6 +50,8 @@ struct Job {
     multiple: u32,
     /// Invocations of a subgroup.
     subgroup: u32,
+    /// Subgroups of a workgroup at most.
+    most_subgroups: u32,
     /// Sums that there is shared memory for, beside x.
     sums: u32,
 }
@@ -84,11 +85,25 @@ impl Way {
 const ONE_BLOCK: u64 = u64::MAX;
 
 impl Job {
+    /// For rows of `cols` columns, with room for `staged_bytes` of x in shared memory.
+    fn new(rows: u64, layout: (DType, u32), multiple: u32, staged_bytes: u32, device: DeviceTraits) -> Self {
+        let (dtype, cols) = layout;
+        Self {
+            rows,
+            chunks: cols.div_ceil(chunk_len(dtype)),
+            multiple,
+            subgroup: device.subgroup_size,
+            most_subgroups: (LARGEST.min(device.workgroup_invocations) / device.subgroup_size).max(1),
+            sums: (device.shared_memory_bytes.max(16384) - staged_bytes - SQUARES_BYTES) / 4,
+        }
+    }
+
     fn shared_out(&self, way: Way) -> Workgroup {
         let Way { lanes_share, steps, lane_rows, invocations, groups } = way;
         let k_lanes = (self.subgroup / lanes_share).min(self.chunks.next_power_of_two());
-        let most = LARGEST / self.subgroup;
-        let k_subgroups = self.chunks.div_ceil(k_lanes * steps).min(most);
+        let most = self.most_subgroups;
+        let k_subgroups =
+            self.chunks.div_ceil(k_lanes * steps).min(most).min(self.sums / self.multiple).max(1);
         let row_subgroups = (invocations / self.subgroup / k_subgroups).clamp(1, most / k_subgroups);
         let local_size = k_subgroups * row_subgroups * self.subgroup;
         let block = row_subgroups * (self.subgroup / k_lanes) * lane_rows;
@@ -122,14 +137,10 @@ impl Workgroup {
     /// The choice without measuring.
     pub(super) fn of(layer: &Linear, call: Traits, device: DeviceTraits) -> Self {
         let Traits { int16, polls, makes_planes, reads_planes, staged_bytes } = call;
-        let job = Job {
-            rows: layer.features() * u64::from(layer.y_rows(1)),
-            chunks: layer.layout.cols.div_ceil(chunk_len(layer.layout.dtype)),
-            multiple: if makes_planes { PLANES_ROWS } else { 1 }
-                * if layer.epilogue.is_gated() { 2 } else { 1 },
-            subgroup: device.subgroup_size,
-            sums: (device.shared_memory_bytes.max(16384) - staged_bytes - SQUARES_BYTES) / 4,
-        };
+        let WeightLayout { dtype, cols, .. } = layer.layout;
+        let rows = layer.features() * u64::from(layer.y_rows(1));
+        let multiple = rows_multiple(layer.epilogue.is_gated(), makes_planes);
+        let job = Job::new(rows, (dtype, cols), multiple, staged_bytes, device);
         job.shared_out(match (int16, polls) {
             (true, true) => job.handed_over(reads_planes),
             (false, true) if job.rows > 65536 => Way::new(4, 1, 256, 4748),
@@ -143,7 +154,7 @@ impl Workgroup {
     /// Whether the kernel can be compiled with it.
     pub fn is_sound(&self) -> bool {
         let Self { local_size, lane_rows, k_lanes, k_subgroups, rows } = *self;
-        (32..=1024).contains(&local_size)
+        (32..=LARGEST).contains(&local_size)
             && (1..=16).contains(&lane_rows)
             && k_lanes.is_power_of_two()
             && k_lanes <= 128
@@ -180,14 +191,9 @@ impl Workgroup {
 
     /// What is worth measuring for a call on a device with such subgroups.
     pub fn candidates(call: &Dispatch, device: DeviceTraits) -> Vec<Self> {
-        let dtype = dtype_of(call.kernel.name);
-        let job = Job {
-            rows: rows_of(call),
-            chunks: call.specialization[COLS_AT].div_ceil(chunk_len(dtype)),
-            multiple: Self::rows_multiple(call),
-            subgroup: device.subgroup_size,
-            sums: (device.shared_memory_bytes.max(16384) - super::staged_bytes_of(call) - SQUARES_BYTES) / 4,
-        };
+        let layout = (dtype_of(call.kernel.name), call.specialization[COLS_AT]);
+        let multiple = rows_multiple(is_gated(call), call.specialization[Y_PLANES_AT] != 0);
+        let job = Job::new(rows_of(call), layout, multiple, super::staged_bytes_of(call), device);
         let ways = [
             Way::new(1, 2, 256, ONE_BLOCK),
             Way::new(1, 2, 512, 512),
@@ -204,12 +210,12 @@ impl Workgroup {
         }
         found
     }
+}
 
-    /// What the rows of a call's workgroup must be a multiple of.
-    fn rows_multiple(call: &Dispatch) -> u32 {
-        let pairs = if is_gated(call) { 2 } else { 1 };
-        pairs * if call.specialization[Y_PLANES_AT] != 0 { PLANES_ROWS } else { 1 }
-    }
+/// What the rows of a workgroup must be a multiple of.
+fn rows_multiple(gated: bool, makes_planes: bool) -> u32 {
+    let outputs = if makes_planes { PLANES_ROWS } else { 1 };
+    if gated { 2 * outputs } else { outputs }
 }
 
 /// What of a call besides its layer decides how it is shared out.
