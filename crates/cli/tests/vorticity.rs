@@ -144,7 +144,7 @@ fn a_rollout_decodes_where_it_runs() {
     npz.finish().unwrap();
     for (device, _) in devices() {
         let out = files.path("z.npz");
-        let overflowing = rollout_to("overflown", device, &["--out"]).argument(&out);
+        let overflowing = rollout_to("overflown", device, &[]).argument("--out").argument(&out);
         overflowing.fails(1, &["expected finite"]);
         assert!(!out.exists() && !files.path("overflown").exists(), "{device}");
     }
