@@ -141,6 +141,10 @@ fn parts_longer_than_a_workgroup() {
 
 #[test]
 fn heads_as_models_have_them() {
+    // A minute to compile at the widths that lavapipe runs a second and a third time, where small heads stand for these.
+    if matches!(crate::testing::subgroup_size(), Some(4 | 16)) {
+        return;
+    }
     let qwen = Check { dtype: KvType::F16, head_dim: 128, rotary_dim: 128, positions: &[200], ..BASE };
     qwen.run();
     Check { heads: 3, kv_heads: 1, head_dim: 256, rotary_dim: 256, positions: &[70], ..qwen }.run();
