@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(crate) struct ModelArgs {
-    /// A folder (config.json, *.safetensors, tokenizer.json), a .gguf file, ORG/NAME[:QUANT] as 'resident pull' fetched
+    /// A folder (config.json, *.safetensors, tokenizer.json), a .gguf file, ORG/NAME or ORG/NAME:QUANT as 'resident pull' fetched
     /// it, or synth:SHAPE:FORMAT (random weights, which say numbers) [default: the embedded story model]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,

@@ -20,7 +20,7 @@ Examples:
 The mixtures are llama.cpp's: norms stay f32, the head of q4_0 and q4_k_m is q6_k, and rows that fill no blocks get a type \
 with smaller ones. With --text both models predict the text, and the divergence of the new one's logits is reported.")]
 pub(crate) struct Args {
-    /// A folder (config.json, *.safetensors, tokenizer.json), a .gguf file, or ORG/NAME[:QUANT] in the cache
+    /// A folder (config.json, *.safetensors, tokenizer.json), a .gguf file, or ORG/NAME or ORG/NAME:QUANT in the cache
     #[arg(short, long, value_name = "MODEL")]
     model: PathBuf,
     /// q8_0, q4_0, q4_k_m, bf16 or f16

@@ -4,7 +4,7 @@
 //! keys, so prefill keeps the two apart.
 //!
 //! A workgroup serves one query head: two or four of one KV head, which would read K and V once, took 5 % more of a decode step on
-//! an H200, where the caches serve the others. The positions of a row are cut into parts, a workgroup each, as its position alone demands: at least [`PART`] positions each
+//! an H200, where the caches serve the others. The positions of a row are cut into parts, a workgroup each, as its position alone demands: at least 128 positions each
 //! and at most [`MAX_PARTS`] parts. Several parts go to `partials`, and the workgroup that arrives last adds them up, in order.
 
 #[cfg(test)]
