@@ -46,9 +46,6 @@ vec4 cut(vec4 values, uint k) {
 // Where x[k .. k + 3] lies in a row, or the row's last vector.
 uint vector_of(uint k) { return min(k, COLS - 1) / 4; }
 
-// Whether this invocation is the one of those that share a chunk that counts its squares.
-bool counts_squares() { return gl_SubgroupInvocationID < K_LANES && gl_SubgroupID < K_SUBGROUPS; }
-
 // x with the norm's weight, and what it adds to the sum of squares.
 vec4 weighted(vec4 values, vec4 norm_weights, inout float squares) {
   if (NORM == 0) return values;
@@ -235,7 +232,8 @@ float take_activations(uint x_base) {
     vec4 values = cut(uintBitsToFloat(polled(words[i], x, x_base + vector_of(column_of(i)))), column_of(i));
     activations[i] = weighted(values, NORM != 0 ? norm_weights[i] : vec4(1.0), squares);
   }
-  return counts_squares() ? squares : 0.0;
+  // Of the invocations that share chunks one counts them.
+  return gl_SubgroupInvocationID < K_LANES && gl_SubgroupID < K_SUBGROUPS ? squares : 0.0;
 }
 
 float chunk_product(Chunk weights, uint s) {
