@@ -1,19 +1,18 @@
 // softmax(scale * q K^T) V of a row over the positions up to its own. A workgroup serves the GROUP query heads of one
 // share of a KV head.
 //
-// Positions go by chunks of CHUNK. Scores: SLICES invocations a position, each with its quads of K side by side. Weights: a
-// subgroup a head. Weighted sums: KV_QUADS invocations a position, so that teams of them work on several positions at
+// Positions go by chunks of LOCAL_SIZE. Scores: an invocation a position, quads of K side by side. Weights: a subgroup a
+// head. Weighted sums: KV_QUADS invocations a position, so that teams of them work on several positions at
 // once. K and V of the next chunk are under way while one is attended to.
 #pragma use_vulkan_memory_model
 #include "common.glsl"
 #include "step.glsl"
-layout(constant_id = 0) const uint LOCAL_SIZE = 128; // invocations: a multiple of CHUNK
+layout(constant_id = 0) const uint LOCAL_SIZE = 128; // invocations, and positions of a chunk: whole blocks, at most 8
 layout(constant_id = 1) const uint HEAD_DIM = 128;
 layout(constant_id = 2) const uint GROUP = 1;
 layout(constant_id = 3) const uint KV_HEADS = 1;
 layout(constant_id = 4) const uint SHARES = 1;    // workgroups that share a KV head
 layout(constant_id = 5) const uint SOFT_CAP = 0;  // 1 if scores go through cap * tanh(score / cap)
-layout(constant_id = 6) const uint CHUNK = 128;   // positions: whole blocks, at most 8
 #include "kv_cache.glsl"
 
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Cache { uvec4 at[]; };
@@ -32,8 +31,7 @@ layout(push_constant, std430) uniform Push {
   float cap;       // of the scores, with SOFT_CAP only
 };
 
-const uint CHUNK_BLOCKS = CHUNK / KV_BLOCK;
-const uint SLICES = LOCAL_SIZE / CHUNK;
+const uint CHUNK_BLOCKS = LOCAL_SIZE / KV_BLOCK;
 const uint HEADS = KV_HEADS * SHARES * GROUP;
 const uint HEAD_VECTORS = KV_QUADS * KV_VALUES;    // vec4s of a head, zero-padded
 const uint GROUP_VECTORS = GROUP * HEAD_VECTORS;
@@ -41,10 +39,9 @@ const uint WEIGHT_VECTORS = (GROUP + 3) / 4;
 const uint TEAMS = LOCAL_SIZE / KV_QUADS;
 // Independent loads of K in flight in an invocation, and of V. More make pipelines that software drivers compile slowly.
 const uint IN_FLIGHT = 8;
-const uint K_EACH = (KV_QUADS + SLICES - 1) / SLICES; // quads of a position that are an invocation's
-const uint K_FLIGHT = K_EACH < IN_FLIGHT ? K_EACH : IN_FLIGHT;
-const uint K_BATCHES = (K_EACH + K_FLIGHT - 1) / K_FLIGHT;
-const uint V_EACH = (CHUNK + TEAMS - 1) / TEAMS;      // positions of a chunk that are a team's
+const uint K_FLIGHT = KV_QUADS < IN_FLIGHT ? KV_QUADS : IN_FLIGHT;
+const uint K_BATCHES = (KV_QUADS + K_FLIGHT - 1) / K_FLIGHT;
+const uint V_EACH = (LOCAL_SIZE + TEAMS - 1) / TEAMS;      // positions of a chunk that are a team's
 const uint V_FLIGHT = V_EACH < IN_FLIGHT ? V_EACH : IN_FLIGHT;
 const uint V_BATCHES = (V_EACH + V_FLIGHT - 1) / V_FLIGHT;
 // Heads whose sums are added up over the teams at a time: 16 KiB of f16.
@@ -56,8 +53,8 @@ const uint OWNED = (BATCH_VECTORS + LOCAL_SIZE - 1) / LOCAL_SIZE; // vec4s of a 
 const float LOWEST = -3.0e38;
 
 shared vec4 queries[GROUP_VECTORS];                 // times scale and log2(e)
-shared float slice_scores[GROUP * LOCAL_SIZE];      // (head, slice, position)
-shared vec4 weights[CHUNK * WEIGHT_VECTORS];        // (position, head), zero-padded
+shared float all_scores[GROUP * LOCAL_SIZE];        // (head, position)
+shared vec4 weights[LOCAL_SIZE * WEIGHT_VECTORS];        // (position, head), zero-padded
 shared float maxima[GROUP];                         // of the chunks so far
 shared float totals[GROUP];
 shared float rescales[GROUP];                       // of what came before a chunk
@@ -97,7 +94,7 @@ Chunk chunk_at(uint first) {
   Chunk chunk;
   chunk.first = first;
   chunk.low = max(start, first) - first;
-  chunk.high = min(own_position + 1 - first, CHUNK);
+  chunk.high = min(own_position + 1 - first, LOCAL_SIZE);
   [[unroll]] for (uint i = 0; i < CHUNK_BLOCKS; ++i)
     chunk.heads[i] = block_table.at[row_table + min(first / KV_BLOCK + i, last_block)] * KV_HEADS + kv_head;
   return chunk;
@@ -110,14 +107,11 @@ uint head_at(Chunk chunk, uint index) {
   return head;
 }
 
-// Where this invocation's slice of K begins.
-uint first_quad() { return gl_LocalInvocationIndex / CHUNK * K_EACH; }
-
-// Asks for a batch of this invocation's quads of K.
+// Asks for a batch of quads of K at this invocation's position.
 void load_keys(Chunk chunk, uint batch, out uvec4 k[K_FLIGHT]) {
-  uint index = clamp(gl_LocalInvocationIndex % CHUNK, chunk.low, chunk.high - 1);
+  uint index = clamp(gl_LocalInvocationIndex, chunk.low, chunk.high - 1);
   uint head = head_at(chunk, index);
-  uint quad = first_quad() + batch * K_FLIGHT;
+  uint quad = batch * K_FLIGHT;
   [[unroll]] for (uint j = 0; j < K_FLIGHT; ++j)
     k[j] = k_cache.at[k_quad_at(head, index, min(quad + j, KV_QUADS - 1))];
 }
@@ -125,9 +119,8 @@ void load_keys(Chunk chunk, uint batch, out uvec4 k[K_FLIGHT]) {
 // Adds what a batch of quads of K gives to the scores of this invocation's position.
 void score(Chunk chunk, uint batch, uvec4 k[K_FLIGHT], inout float scores[GROUP]) {
   [[unroll]] for (uint j = 0; j < K_FLIGHT; ++j) {
-    uint in_slice = batch * K_FLIGHT + j;
-    uint quad = first_quad() + in_slice;
-    if (in_slice >= K_EACH || quad >= KV_QUADS) continue;
+    uint quad = batch * K_FLIGHT + j;
+    if (quad >= KV_QUADS) continue;
     uvec4 words = k[j];
     [[unroll]] for (uint g = 0; g < GROUP; ++g) {
       uint query = g * HEAD_VECTORS + quad * KV_VALUES;
@@ -158,8 +151,8 @@ void add_values(Chunk chunk, uint batch, uvec4 v[V_FLIGHT]) {
     uint index = value_index(batch, j);
     uvec4 words = v[j];
     [[unroll]] for (uint i = 0; i < WEIGHT_VECTORS; ++i) {
-      vec4 heads = weights[min(index, CHUNK - 1) * WEIGHT_VECTORS + i];
-      if (index >= CHUNK) heads = vec4(0.0);
+      vec4 heads = weights[min(index, LOCAL_SIZE - 1) * WEIGHT_VECTORS + i];
+      if (index >= LOCAL_SIZE) heads = vec4(0.0);
       [[unroll]] for (uint g = 4 * i; g < min(4 * i + 4, GROUP); ++g) {
         sums[g * KV_VALUES] += heads[g % 4] * kv_low(words);
 #if defined(KV_F16)
@@ -176,18 +169,17 @@ void weigh(Chunk chunk, bool begins) {
     float old_maximum = begins ? LOWEST : maxima[g];
     float old_total = begins ? 0.0 : totals[g];
     float best = old_maximum;
-    for (uint i = gl_SubgroupInvocationID; i < CHUNK; i += gl_SubgroupSize) {
-      float whole = 0.0;
-      [[unroll]] for (uint slice = 0; slice < SLICES; ++slice) whole += slice_scores[g * LOCAL_SIZE + slice * CHUNK + i];
+    for (uint i = gl_SubgroupInvocationID; i < LOCAL_SIZE; i += gl_SubgroupSize) {
+      float whole = all_scores[g * LOCAL_SIZE + i];
       if (SOFT_CAP != 0) whole = soft_cap(whole, cap * LOG2_E);
       if (i < chunk.low || i >= chunk.high) whole = LOWEST;
-      slice_scores[g * LOCAL_SIZE + i] = whole;
+      all_scores[g * LOCAL_SIZE + i] = whole;
       best = max(best, whole);
     }
     float maximum = subgroupMax(best);
     float total = 0.0;
-    for (uint i = gl_SubgroupInvocationID; i < CHUNK; i += gl_SubgroupSize) {
-      float weight = exp2(slice_scores[g * LOCAL_SIZE + i] - maximum);
+    for (uint i = gl_SubgroupInvocationID; i < LOCAL_SIZE; i += gl_SubgroupSize) {
+      float weight = exp2(all_scores[g * LOCAL_SIZE + i] - maximum);
       weights[i * WEIGHT_VECTORS + g / 4][g % 4] = weight;
       total += weight;
     }
@@ -246,10 +238,10 @@ void main() {
   barrier();
 
   [[unroll]] for (uint i = 0; i < GROUP * KV_VALUES; ++i) sums[i] = vec4(0.0);
-  for (uint first = origin; first < end; first += CHUNK) {
-    bool goes_on = first + CHUNK < end;
+  for (uint first = origin; first < end; first += LOCAL_SIZE) {
+    bool goes_on = first + LOCAL_SIZE < end;
     Chunk next = here;
-    if (goes_on) next = chunk_at(first + CHUNK);
+    if (goes_on) next = chunk_at(first + LOCAL_SIZE);
 
     float scores[GROUP];
     [[unroll]] for (uint g = 0; g < GROUP; ++g) scores[g] = 0.0;
@@ -258,7 +250,7 @@ void main() {
       if (batch + 1 < K_BATCHES) load_keys(here, batch + 1, k);
       else if (goes_on) load_keys(next, 0, k);
     }
-    [[unroll]] for (uint g = 0; g < GROUP; ++g) slice_scores[g * LOCAL_SIZE + lane] = scores[g];
+    [[unroll]] for (uint g = 0; g < GROUP; ++g) all_scores[g * LOCAL_SIZE + lane] = scores[g];
     barrier();
     weigh(here, first == origin);
     barrier();

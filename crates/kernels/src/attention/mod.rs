@@ -27,10 +27,8 @@ static KERNEL_F16: Kernel = Kernel {
     reference: reference::run,
 };
 
-/// Invocations of a workgroup.
-const MANY_ROWS_LOCAL_SIZE: u32 = 128;
-/// Positions that a workgroup attends to at a time, whole blocks.
-const CHUNK: u32 = 128;
+/// Invocations of a workgroup, and positions that it attends to at a time: whole blocks.
+const ATTENTION_LOCAL_SIZE: u32 = 128;
 
 /// Query heads that a workgroup holds accumulators for without spilling.
 const MOST_HEADS: u32 = 8;
@@ -124,7 +122,7 @@ pub fn dispatch(attention: &Attention, rows: u32, bindings: Bindings) -> Dispatc
             KvType::F32 => &KERNEL_F32,
             KvType::F16 => &KERNEL_F16,
         },
-        specialization: [&[MANY_ROWS_LOCAL_SIZE], &constants[..], &[CHUNK]].concat(),
+        specialization: [&[ATTENTION_LOCAL_SIZE], &constants[..]].concat(),
         bindings: bindings.list(),
         params: bytemuck::bytes_of(&attention.params()).to_vec(),
         grid: Grid::Groups([rows, attention.cache.kv_heads * shares, 1]),
