@@ -12,7 +12,7 @@ use resident_ledger::{Ledger, class};
 use resident_models::checkpoint::DecoderConfig;
 use resident_models::{Executor, Handles, Model, Quantisation, Shape, SinkError, StepBuffers, WeightSink};
 use resident_plan::{BufferKind, PlanId};
-use resident_runtime::{Choice, DeviceInfo, Kind, Session, SessionBuilder, SessionOptions, Target, Ticket};
+use resident_runtime::{Choice, Kind, Session, SessionBuilder, SessionOptions, Target, Ticket};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -84,18 +84,6 @@ pub enum Activations {
     Int16,
 }
 
-fn traits_of(info: &DeviceInfo) -> DeviceTraits {
-    let features = &info.features;
-    DeviceTraits {
-        shared_memory_bytes: info.limits.max_compute_shared_memory_bytes,
-        packed_dot_product: features.integer_dot_product_4x8_packed_signed_accelerated
-            && features.subgroup_operations.clustered
-            && features.subgroup_size >= 8,
-        subgroup_size: features.subgroup_size,
-        workgroup_invocations: info.limits.max_compute_workgroup_invocations,
-    }
-}
-
 /// The traits that lead to the wanted activations.
 fn with_activations(device: DeviceTraits, wanted: Activations) -> Result<DeviceTraits, EngineError> {
     match wanted {
@@ -117,7 +105,7 @@ pub(crate) fn build<'a>(
 ) -> Result<Model<'a>, EngineError> {
     let (max_buffer_bytes, device) = match &choice.target {
         Target::Vulkan(info) => {
-            (info.limits.max_memory_allocation_bytes.min(MAX_BUFFER_BYTES), traits_of(info))
+            (info.limits.max_memory_allocation_bytes.min(MAX_BUFFER_BYTES), resident_runtime::traits_of(info))
         }
         Target::Cpu => (u64::MAX, DeviceTraits::LEAST),
     };

@@ -14,6 +14,8 @@ pub struct DeviceTraits {
     pub shared_memory_bytes: u32,
     /// Whether packed 8-bit dot products are fast, and subgroups have 8 invocations or more, in clusters of 8.
     pub packed_dot_product: bool,
+    /// Whether subgroups multiply f16 matrices of 16 × 16 into f32 ones on matrix units (`VK_KHR_cooperative_matrix`).
+    pub matrix_units: bool,
     /// Invocations of a subgroup.
     pub subgroup_size: u32,
     /// Invocations of a workgroup at most.
@@ -25,6 +27,7 @@ impl DeviceTraits {
     pub const LEAST: Self = Self {
         shared_memory_bytes: 16384,
         packed_dot_product: false,
+        matrix_units: false,
         subgroup_size: 32,
         workgroup_invocations: 256,
     };

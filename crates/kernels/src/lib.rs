@@ -50,6 +50,7 @@ pub mod state_stats;
 pub mod step;
 pub mod stream_read;
 pub mod ternary;
+pub mod to_halves;
 pub mod vecmat;
 pub mod vecmat_chain;
 pub mod vecmat_persistent;

@@ -1,6 +1,7 @@
 //! What `matvec` and `matmul` share: y = W x per token row, with an optional RMSNorm of x taken along and an epilogue.
 //! The two differ only in how the device goes about it, so parameters, reference and host implementation stand here.
 
+pub mod halves;
 mod host;
 pub mod planes;
 
@@ -8,7 +9,7 @@ pub(crate) use host::host;
 
 use crate::handover::Handover;
 use crate::weights::{WeightLayout, dtype_of};
-use crate::{Access, Binding, Cost, Dispatch, HostMemory, Slice, matvec};
+use crate::{Access, Binding, Cost, Dispatch, HostMemory, Slice, matmul, matvec};
 use bytemuck::{Pod, Zeroable};
 use std::collections::BTreeMap;
 
@@ -114,7 +115,8 @@ struct Params {
 pub struct Bindings {
     /// The matrix: values or quants, then scales.
     pub weight: Slice,
-    /// f32 (token rows, x_stride); (token rows · slots, x_stride) where the slots do not share it.
+    /// f32 (token rows, x_stride); (token rows · slots, x_stride) where the slots do not share it. [`halves`] of as many rows for
+    /// matmul on matrix units.
     pub x: Slice,
     /// f32 (cols), padded to 16 bytes; bound where the norm is taken along.
     pub norm_weight: Option<Slice>,
@@ -344,6 +346,8 @@ fn with_operands(
     let mut x = Vec::with_capacity(arguments.x_rows * cols);
     if matvec::reads_planes(dispatch) {
         x = planes::decode(memory, dispatch.slice("x"));
+    } else if matmul::reads_halves(dispatch) {
+        x = halves::decode(memory, dispatch.slice("x"), arguments.x_rows, cols);
     } else {
         for row in memory.read::<f32>(dispatch.slice("x")).chunks(stride).take(arguments.x_rows) {
             match &norm_weight {
@@ -431,6 +435,8 @@ pub(crate) mod testing {
         pub(crate) handover: Handover,
         /// x as planes, y as planes too.
         pub(crate) planes: [bool; 2],
+        /// x as halves.
+        pub(crate) halves: bool,
     }
 
     impl Default for LinearCase {
@@ -447,6 +453,7 @@ pub(crate) mod testing {
                 experts: None,
                 handover: Handover::default(),
                 planes: [false; 2],
+                halves: false,
             }
         }
     }
@@ -509,6 +516,7 @@ pub(crate) mod testing {
             experts,
             handover,
             planes,
+            halves,
         } = layer;
         let mut case = Case::new();
         let matrices = experts.map_or(1, |experts| experts.count);
@@ -540,6 +548,13 @@ pub(crate) mod testing {
             planes::encode(case.memory(), slice, &row);
             bindings.x = slice;
         }
+        if halves {
+            let (cols, x_rows) = (cols as usize, x_rows as usize);
+            let x: Vec<f32> = case.random_reals(cols * x_rows).into_iter().map(|x| x as f32).collect();
+            let slice = case.output(super::halves::bytes(x_rows as u32, cols as u32) as usize);
+            super::halves::encode(case.memory(), slice, &x, cols);
+            bindings.x = slice;
+        }
         if let Some(experts) = experts {
             // Also experts of other parts, before and behind those of this one.
             let all = experts.first + experts.count + 1;
@@ -562,6 +577,10 @@ pub(crate) mod testing {
     /// Compares reference, host and device on random weights and activations.
     pub(crate) fn check(dispatch: impl Fn(&Linear, u32, Bindings) -> Dispatch, layer: LinearCase) {
         let (case, call, _) = case_of(dispatch, layer);
+        if layer.halves && !crate::testing::device_has_matrix_units() {
+            eprintln!("skipped on the device: it has no matrix units");
+            return case.check_host(&call, 1e-5);
+        }
         // In 16 bits a value that lies between two steps may go either way; and a single output may be what is left of
         // much larger terms.
         let tolerance = if call.kernel.name.ends_with("_int16") { 3e-5 } else { 1e-5 };

@@ -289,6 +289,11 @@ pub(crate) fn subgroup_size() -> Option<u32> {
     device().map(|device| device.info().features.subgroup_size)
 }
 
+/// Whether the device, if there is one, has matrix units that multiply f16.
+pub(crate) fn device_has_matrix_units() -> bool {
+    device().is_some_and(|device| device.info().features.multiplies_f16_squares())
+}
+
 /// The device that tests share.
 fn device() -> Option<&'static Device> {
     static DEVICE: OnceLock<Option<Device>> = OnceLock::new();

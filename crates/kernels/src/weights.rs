@@ -65,7 +65,7 @@ macro_rules! weight_kernels {
 
 /// The weight type that a kernel's name ends with, without what follows it in variants.
 pub(crate) fn dtype_of(kernel: &str) -> DType {
-    let name = kernel.trim_end_matches("_int16");
+    let name = kernel.trim_end_matches("_int16").trim_end_matches("_cooperative");
     let dtype = DType::all().find(|dtype| name.ends_with(&format!("_{dtype}")));
     dtype.expect("kernels of weights are named after their type")
 }

@@ -369,7 +369,7 @@ impl Resident {
         let mut plan = program.plan(format!("score_{rows}"), rows);
         self.load_rows(&mut plan);
         let hidden = self.layers(&mut plan);
-        let to = Activation { slice: logits, stride, planes: None };
+        let to = Activation { slice: logits, stride, packed: None };
         linear(
             &mut plan,
             "lm_head",

@@ -3,7 +3,7 @@
 
 use crate::error::ModelError;
 use crate::layer_weights::LayerBuilder;
-use crate::layers::{Activation, Norm, Rows, Then, handover_of, linear, normalised};
+use crate::layers::{Activation, Norm, Rows, Then, handover_of, linear, prepared};
 use crate::weights::{Matrix, Source, WeightPlan};
 use resident_kernels::choose_experts::{self, ChooseExperts};
 use resident_kernels::combine_experts::{self, CombineExperts};
@@ -92,13 +92,14 @@ impl ExpertWeights {
     ) {
         let ExpertShape { slots, intermediate_size: mlp, .. } = self.shape;
         let cols = self.router.cols;
-        let x = normalised(plan, &label("mlp"), (stream, Some(norm)), cols, rows);
+        let x = prepared(plan, &label("mlp"), (stream, Some(norm)), [cols, 1], rows);
         let choice = self.choose(plan, label, x, rows);
         let slot_rows = rows.capacity * slots;
         let gated = Activation::new(plan, &label("experts.gated"), slot_rows, mlp);
         self.product(plan, &label("experts.gate_up_proj"), Product::GateUp, x, rows, &choice, gated);
         let results = Activation::new(plan, &label("experts.results"), slot_rows, cols);
-        self.product(plan, &label("experts.down_proj"), Product::Down, (gated, None), rows, &choice, results);
+        let gated = prepared(plan, &label("experts.gated"), (gated, None), [mlp, slots], rows);
+        self.product(plan, &label("experts.down_proj"), Product::Down, gated, rows, &choice, results);
         let combine = CombineExperts { cols, slots, x_stride: results.stride, y_stride: sum.stride };
         let bindings = combine_experts::Bindings {
             x: results.slice,
@@ -177,7 +178,7 @@ impl ExpertWeights {
             };
             let bindings = linear::Bindings {
                 weight: part.slice,
-                x: x.slice,
+                x: x.packed.unwrap_or(x.slice),
                 norm_weight: norm.map(|norm| norm.weight),
                 bias: None,
                 row_count: rows.count,
@@ -188,7 +189,7 @@ impl ExpertWeights {
             };
             let dispatch = match rows.capacity {
                 1 => matvec::dispatch(&layer, 1, plan.device(), bindings),
-                many => matmul::dispatch(&layer, many, bindings),
+                many => matmul::dispatch(&layer, many, plan.device(), bindings),
             };
             plan.dispatch(label, dispatch);
         }

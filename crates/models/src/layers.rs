@@ -3,8 +3,9 @@
 use crate::weights::{Matrix, MatrixPart};
 use resident_kernels::embed::{self, Embed};
 use resident_kernels::handover::Handover;
-use resident_kernels::linear::{self, Epilogue, Linear, planes};
+use resident_kernels::linear::{self, Epilogue, Linear, halves, planes};
 use resident_kernels::rms_norm::{self, RmsNorm};
+use resident_kernels::to_halves::{self, ToHalves};
 use resident_kernels::{Slice, matmul, matvec};
 use resident_plan::PlanBuilder;
 
@@ -14,8 +15,8 @@ pub(crate) struct Activation {
     pub(crate) slice: Slice,
     /// Values from one row to the next.
     pub(crate) stride: u32,
-    /// The one row there is, as [`planes`] too.
-    pub(crate) planes: Option<Slice>,
+    /// The same as the next products multiply it, where that is not f32: one row as [`planes`], several as [`halves`].
+    pub(crate) packed: Option<Slice>,
 }
 
 impl Activation {
@@ -23,14 +24,14 @@ impl Activation {
     pub(crate) fn new(plan: &mut PlanBuilder, name: &str, rows: u32, values: u32) -> Self {
         let stride = values.next_multiple_of(4);
         let slice = plan.activation_bytes(name, u64::from(rows) * u64::from(stride) * 4);
-        Self { slice, stride, planes: None }
+        Self { slice, stride, packed: None }
     }
 
     /// As [`new`](Self::new), for what the next phases read: handed over where the plan does that.
     pub(crate) fn handed_on(plan: &mut PlanBuilder, name: &str, rows: u32, values: u32) -> Self {
         let stride = values.next_multiple_of(4);
         let slice = plan.handed_on(name, u64::from(rows) * u64::from(stride) * 4);
-        Self { slice, stride, planes: None }
+        Self { slice, stride, packed: None }
     }
 
     /// With planes beside it, where it is long and `matrix`, which makes it, and `reader`, which multiplies it next without a
@@ -49,8 +50,8 @@ impl Activation {
         if plan.rows() > 1 || !(makes && takes && worthwhile) {
             return self;
         }
-        let planes = Some(plan.handed_on(&format!("{name}.planes"), planes::bytes(reader.cols)));
-        Self { planes, ..self }
+        let packed = Some(plan.handed_on(&format!("{name}.planes"), planes::bytes(reader.cols)));
+        Self { packed, ..self }
     }
 
     /// The slice from value `first` of the first row on.
@@ -96,22 +97,31 @@ pub(crate) enum Then {
     SoftCap(f32),
 }
 
-/// x as matvecs and matrix products want it: several rows are normalised here, once; one row's norm is left to the matvecs.
-pub(crate) fn normalised(
+/// x as products want it that have `cols` input features, `each` rows of x a token row. One row's norm is left to the matvecs. Several
+/// rows are normalised here, once, and become halves where the device has matrix units.
+pub(crate) fn prepared(
     plan: &mut PlanBuilder,
     label: &str,
     (x, norm): (Activation, Option<Norm>),
-    cols: u32,
+    [cols, each]: [u32; 2],
     rows: Rows,
 ) -> (Activation, Option<Norm>) {
-    match norm {
-        Some(norm) if rows.capacity > 1 => {
-            let normed = Activation::new(plan, &format!("{label}.normed"), rows.capacity, x.stride);
-            norm_rows(plan, format!("{label}.norm"), (x, norm), cols, rows, normed, None);
-            (normed, None)
-        }
-        _ => (x, norm),
+    if rows.capacity == 1 || x.packed.is_some() {
+        return (x, norm);
     }
+    if plan.device().matrix_units {
+        let bytes = halves::bytes(rows.capacity * each, cols);
+        let packed = plan.activation_bytes(&format!("{label}.halves"), bytes);
+        let call = ToHalves { cols, stride: x.stride, each, norm_eps: norm.map(|norm| norm.eps) };
+        let weight = norm.map(|norm| norm.weight);
+        let bindings = to_halves::Bindings { x: x.slice, weight, row_count: rows.count, y: packed };
+        plan.dispatch(format!("{label}.halves"), to_halves::dispatch(&call, rows.capacity, bindings));
+        return (Activation { packed: Some(packed), ..x }, None);
+    }
+    let Some(norm) = norm else { return (x, None) };
+    let normed = Activation::new(plan, &format!("{label}.normed"), rows.capacity, x.stride);
+    norm_rows(plan, format!("{label}.norm"), (x, norm), cols, rows, normed, None);
+    (normed, None)
 }
 
 /// y = norm(x), or residual + norm(x).
@@ -174,7 +184,7 @@ pub(crate) fn linear(
         Then::SoftCap(cap) => (Epilogue::SoftCap(cap), None),
     };
     let as_matvec = rows.capacity == 1;
-    let (x, norm) = normalised(plan, label, (x, norm), matrix.cols, rows);
+    let (x, norm) = prepared(plan, label, (x, norm), [matrix.cols, 1], rows);
     for part in &matrix.parts {
         let layer = Linear {
             layout: part.layout,
@@ -184,7 +194,7 @@ pub(crate) fn linear(
             epilogue,
             experts: None,
             handover: handover_of(plan, x.slice, y.slice),
-            x_planes: x.planes.is_some(),
+            x_planes: as_matvec && x.packed.is_some(),
         };
         let first_value = if epilogue.is_gated() { part.first_row / 2 } else { part.first_row };
         let values = if epilogue.is_gated() { part.layout.rows / 2 } else { part.layout.rows };
@@ -196,18 +206,18 @@ pub(crate) fn linear(
         assert!(residual.is_none_or(|residual| residual.stride == y.stride), "{label}: strides differ");
         let bindings = linear::Bindings {
             weight: part.slice,
-            x: x.planes.unwrap_or(x.slice),
+            x: x.packed.unwrap_or(x.slice),
             norm_weight: norm.map(|n| n.weight),
             bias: matrix.bias.map(|bias| bias.at(u64::from(part.first_row) * 4, part.layout.rows * 4)),
             row_count: rows.count,
             experts: None,
             residual: residual.map(part_of),
             y: part_of(y),
-            y_planes: y.planes,
+            y_planes: y.packed,
         };
         let dispatch = match as_matvec {
             true => matvec::dispatch(&layer, rows.capacity, plan.device(), bindings),
-            false => matmul::dispatch(&layer, rows.capacity, bindings),
+            false => matmul::dispatch(&layer, rows.capacity, plan.device(), bindings),
         };
         plan.dispatch(label, dispatch);
     }

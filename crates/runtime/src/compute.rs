@@ -3,10 +3,11 @@
 
 use crate::Error;
 use crate::gpu::pipeline;
+use crate::traits::traits_of;
 use resident_kernels::handover::Handover;
-use resident_kernels::linear::{Bindings, Epilogue, Linear};
+use resident_kernels::linear::{Bindings, Epilogue, Linear, halves};
 use resident_kernels::weights::{DType, WeightLayout};
-use resident_kernels::{BufferId, Dispatch, HostMemory, Slice, matmul};
+use resident_kernels::{BufferId, DeviceTraits, Dispatch, HostMemory, Slice, matmul};
 use resident_vulkan::{Buffer, Device, Memory};
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ const LONG_ENOUGH_SECONDS: f64 = 2e-3;
 const PASSES: u32 = 3;
 
 /// Slices of weight, x, row count and y.
-fn product(size: u32, [weight, x, row_count, y]: [Slice; 4]) -> Dispatch {
+fn product(size: u32, device: DeviceTraits, [weight, x, row_count, y]: [Slice; 4]) -> Dispatch {
     let layer = Linear {
         layout: layout(size),
         x_stride: size,
@@ -41,17 +42,17 @@ fn product(size: u32, [weight, x, row_count, y]: [Slice; 4]) -> Dispatch {
         y,
         y_planes: None,
     };
-    matmul::dispatch(&layer, size, bindings)
+    matmul::dispatch(&layer, size, device, bindings)
 }
 
 fn layout(size: u32) -> WeightLayout {
     WeightLayout { dtype: DType::F16, rows: size.into(), cols: size }
 }
 
-/// Bytes of the four buffers.
+/// Bytes of the four buffers, whichever way x comes.
 fn buffer_bytes(size: u32) -> [u64; 4] {
     let activations = u64::from(size) * u64::from(size) * 4;
-    [layout(size).bytes(), activations, 4, activations]
+    [layout(size).bytes(), activations.max(halves::bytes(size, size)), 4, activations]
 }
 
 /// Makes products larger until they take long enough, and returns the best operations a second.
@@ -87,7 +88,7 @@ pub(crate) fn of_device(device: &Device) -> Result<f64, Error> {
             offset_bytes: 0,
             bytes: buffers[i].bytes(),
         });
-        let call = product(size, slices);
+        let call = product(size, traits_of(device.info()), slices);
         let push = call.push_constants(|s| buffers[s.buffer.0 as usize].address() + s.offset_bytes);
         let (pipeline, groups) = pipeline(device, &call, push.len())?;
         let pool = device.timestamps("product", 2)?;
@@ -108,7 +109,7 @@ pub(crate) fn of_host() -> Result<f64, Error> {
         let mut memory = HostMemory::new();
         let mut slices = buffer_bytes(size).map(|bytes| memory.add_values(&vec![0x3cu8; bytes as usize]));
         slices[2] = memory.add_values(&[size]);
-        let call = product(size, slices);
+        let call = product(size, DeviceTraits::LEAST, slices);
         let start = Instant::now();
         (call.kernel.host)(&call, &memory);
         Ok(start.elapsed().as_secs_f64())

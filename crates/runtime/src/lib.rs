@@ -12,12 +12,14 @@ mod gpu;
 mod marks;
 mod memory;
 mod session;
+mod traits;
 
 pub use bandwidth::read_bandwidth;
 pub use choice::{Choice, DeviceRequest, Kind, Target, choose};
 pub use error::Error;
 pub use resident_vulkan::{DeviceInfo, Listing, format_bytes, rank, validation_available};
 pub use session::{Session, SessionBuilder, SessionOptions, StepTime, Ticket};
+pub use traits::traits_of;
 
 /// Every Vulkan device of this machine, and where there is none the reason.
 ///

@@ -1,6 +1,6 @@
 //! The optional abilities of a device: queried, never assumed, and exactly those are enabled.
 
-use crate::matrices::{CooperativeMatrix2, CooperativeMatrixShape, shapes};
+use crate::matrices::{ComponentType, CooperativeMatrix2, CooperativeMatrixShape, MatrixScope, shapes};
 use crate::newer::{
     CooperativeMatrix2Features, KHR_SHADER_BFLOAT16, NV_COOPERATIVE_MATRIX_2, ShaderBfloat16Features,
 };
@@ -185,6 +185,18 @@ impl Features {
             pipeline_executable_properties: f.pipeline_executable.pipeline_executable_info == vk::TRUE,
             portability_subset: has(khr::portability_subset::NAME),
         }
+    }
+
+    /// Whether subgroups multiply f16 matrices of 16 × 16, and sum in f32.
+    pub fn multiplies_f16_squares(&self) -> bool {
+        let [half, single] = [ComponentType::F16, ComponentType::F32];
+        self.vulkan_memory_model
+            && self.shader_float16
+            && self.cooperative_matrix_shapes.iter().any(|shape| {
+                [shape.m, shape.n, shape.k] == [16; 3]
+                    && [shape.a, shape.b, shape.c, shape.result] == [half, half, single, single]
+                    && shape.scope == MatrixScope::Subgroup
+            })
     }
 
     /// The structures that switch on exactly what the device has and this program uses.

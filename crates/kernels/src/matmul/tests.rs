@@ -1,17 +1,63 @@
 use super::*;
 use crate::handover::Handover;
-use crate::linear::testing::{LinearCase, check, whole_blocks};
+use crate::linear::testing;
+use crate::linear::testing::{LinearCase, whole_blocks};
 use crate::linear::{Epilogue, Experts};
 use crate::testing::Case;
 use crate::weights::WeightLayout;
 use proptest::prelude::*;
 use resident_tensor::DType;
 
+/// Checks a layer in plain tiles, and on matrix units.
+fn check(layer: LinearCase) {
+    for matrix_units in [false, true] {
+        let device = DeviceTraits { matrix_units, ..traits() };
+        let dispatch = |layer: &Linear, tokens, bindings| dispatch(layer, tokens, device, bindings);
+        testing::check(dispatch, LinearCase { halves: matrix_units, ..layer });
+    }
+}
+
+fn traits() -> DeviceTraits {
+    let subgroup_size = crate::testing::subgroup_size().unwrap_or(32);
+    DeviceTraits {
+        subgroup_size,
+        shared_memory_bytes: 48 << 10,
+        workgroup_invocations: 1024,
+        ..DeviceTraits::LEAST
+    }
+}
+
+#[test]
+fn large_tiles() {
+    if !crate::testing::device_has_matrix_units() {
+        return eprintln!("skipped: the device has no matrix units");
+    }
+    for (dtype, epilogue) in
+        [(DType::F32, Epilogue::Add), (DType::BF16, Epilogue::SiluGated), (DType::Q8_0, Epilogue::Store)]
+    {
+        let layer = LinearCase {
+            dtype,
+            rows: 128 * 50 + 18,
+            cols: 96,
+            tokens: 250,
+            epilogue,
+            ..LinearCase::default()
+        };
+        let device = DeviceTraits { matrix_units: true, ..traits() };
+        let dispatch = |layer: &Linear, tokens, bindings| {
+            let call = dispatch(layer, tokens, device, bindings);
+            assert_eq!(call.specialization[10], 32, "no small tile");
+            call
+        };
+        testing::check(dispatch, LinearCase { halves: true, ..layer });
+    }
+}
+
 #[test]
 fn every_type_over_several_tiles() {
     for dtype in crate::testing::weight_types() {
         // As many columns as in the files below, for which a driver need not compile again.
-        check(dispatch, LinearCase { dtype, rows: 130, cols: 512, tokens: 70, ..LinearCase::default() });
+        check(LinearCase { dtype, rows: 130, cols: 512, tokens: 70, ..LinearCase::default() });
     }
 }
 
@@ -63,7 +109,7 @@ fn products_that_another_implementation_made() {
             handover,
             x_planes: false,
         };
-        let call = dispatch(&linear, 5, bindings);
+        let call = dispatch(&linear, 5, DeviceTraits::LEAST, bindings);
         case.check(&call, 2e-6);
         let floats = |words: Vec<u32>| words.into_iter().map(f32::from_bits).collect::<Vec<_>>();
         let expected = expected.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect::<Vec<_>>();
@@ -76,24 +122,21 @@ fn products_that_another_implementation_made() {
 #[test]
 fn one_token_and_one_feature() {
     for dtype in [DType::F32, DType::F16, DType::BF16] {
-        check(dispatch, LinearCase { dtype, rows: 1, cols: 5, tokens: 1, ..LinearCase::default() });
+        check(LinearCase { dtype, rows: 1, cols: 5, tokens: 1, ..LinearCase::default() });
     }
 }
 
 #[test]
 fn residual_and_gate() {
     for epilogue in [Epilogue::Add, Epilogue::SiluGated] {
-        check(dispatch, LinearCase { rows: 66, cols: 172, tokens: 65, epilogue, ..LinearCase::default() });
+        check(LinearCase { rows: 66, cols: 172, tokens: 65, epilogue, ..LinearCase::default() });
     }
 }
 
 #[test]
 fn bias_and_the_other_epilogues() {
     for epilogue in [Epilogue::Add, Epilogue::GeluGated, Epilogue::SoftCap(2.5)] {
-        check(
-            dispatch,
-            LinearCase { rows: 66, cols: 40, tokens: 9, epilogue, bias: true, ..LinearCase::default() },
-        );
+        check(LinearCase { rows: 66, cols: 40, tokens: 9, epilogue, bias: true, ..LinearCase::default() });
     }
 }
 
@@ -102,7 +145,7 @@ fn experts() {
     let experts = Some(Experts { first: 1, count: 3, slots: 2, shared_x: false });
     for dtype in [DType::F32, DType::BF16, DType::Q8_0, DType::Q5K] {
         let layer = LinearCase { dtype, rows: 70, cols: whole_blocks(dtype, 64), ..LinearCase::default() };
-        check(dispatch, LinearCase { tokens: 200, active: 190, experts, ..layer });
+        check(LinearCase { tokens: 200, active: 190, experts, ..layer });
     }
 }
 
@@ -110,12 +153,12 @@ fn experts() {
 fn experts_that_share_x_with_bias_and_gate() {
     let experts = Some(Experts { first: 0, count: 9, slots: 4, shared_x: true });
     let layer = LinearCase { rows: 18, cols: 96, tokens: 5, bias: true, experts, ..LinearCase::default() };
-    check(dispatch, LinearCase { epilogue: Epilogue::SiluGated, ..layer });
+    check(LinearCase { epilogue: Epilogue::SiluGated, ..layer });
 }
 
 #[test]
 fn token_rows_out_of_use_stay_untouched() {
-    check(dispatch, LinearCase { rows: 9, cols: 64, tokens: 130, active: 67, ..LinearCase::default() });
+    check(LinearCase { rows: 9, cols: 64, tokens: 130, active: 67, ..LinearCase::default() });
 }
 
 proptest! {
@@ -124,6 +167,6 @@ proptest! {
     fn any_shape(rows in 1u32..140, groups in 1u32..8, odd in 0u32..32, tokens in 1u32..130, dtype in 0usize..14) {
         let dtype = crate::testing::weight_types().cycle().nth(dtype).unwrap();
         let cols = whole_blocks(dtype, groups * 32 - odd);
-        check(dispatch, LinearCase { dtype, rows, cols, tokens, ..LinearCase::default() });
+        check(LinearCase { dtype, rows, cols, tokens, ..LinearCase::default() });
     }
 }

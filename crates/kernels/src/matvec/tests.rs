@@ -9,6 +9,7 @@ fn traits(packed_dot_product: bool) -> DeviceTraits {
     DeviceTraits {
         shared_memory_bytes: 32768,
         packed_dot_product,
+        matrix_units: false,
         subgroup_size,
         workgroup_invocations: 1024,
     }
