@@ -7,10 +7,13 @@ use crate::{EngineError, OpenModel};
 use resident_kernels::pool_rows::Pooling;
 use resident_kernels::rope_kv::KvType;
 use resident_kernels::step::{NO_SEQUENCE, Row, SequenceParams, SlotHeader};
+use resident_kernels::weights::WeightLayout;
 use resident_kernels::{DeviceTraits, Dispatch, Slice};
 use resident_ledger::{Ledger, class};
 use resident_models::checkpoint::DecoderConfig;
-use resident_models::{Executor, Handles, Model, Quantisation, Shape, SinkError, StepBuffers, WeightSink};
+use resident_models::{
+    Executor, Handles, Model, Quantisation, RowFiller, Shape, SinkError, StepBuffers, WeightSink,
+};
 use resident_plan::{BufferKind, PlanId};
 use resident_runtime::{Choice, Kind, Session, SessionBuilder, SessionOptions, Target, Ticket};
 use std::collections::{BTreeMap, VecDeque};
@@ -183,6 +186,10 @@ struct Loading<'a>(&'a mut SessionBuilder);
 impl WeightSink for Loading<'_> {
     fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), SinkError> {
         Ok(self.0.load(slice, bytes, class::WEIGHTS)?)
+    }
+
+    fn fill(&mut self, slice: Slice, layout: WeightLayout, fill: RowFiller<'_>) -> Result<(), SinkError> {
+        self.0.load_matrix(slice, layout, class::WEIGHTS, fill)
     }
 
     fn write_table(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), SinkError> {

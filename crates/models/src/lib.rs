@@ -32,4 +32,4 @@ pub use export::{Export, ExportError, SynthFile, TensorClass};
 pub use model::{EmbedPlan, Executor, Handles, Model, ScorePlan, Shape, StepBuffers, max_context};
 pub use quantisation::{ModelFacts, Quantisation, UnknownQuantisation};
 pub use synth::{SynthError, SynthSpec};
-pub use weights::{SinkError, WeightSink};
+pub use weights::{RowFiller, SinkError, WeightSink};

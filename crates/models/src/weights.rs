@@ -4,10 +4,9 @@
 
 mod random;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, TensorView};
 use crate::error::ModelError;
 use crate::quantisation::{ModelFacts, Quantisation};
-use rayon::prelude::*;
 use resident_kernels::weights::WeightLayout;
 use resident_kernels::{Dispatch, Slice};
 use resident_plan::{BufferKind, Program};
@@ -15,8 +14,8 @@ use resident_tensor::{DType, codec};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// Bytes repacked at a time.
-const BATCH_BYTES: u64 = 16 << 20;
+/// The files' bytes that are asked for ahead of those that are read: what a disk brings while a large matrix is repacked.
+const READ_AHEAD_BYTES: u64 = 512 << 20;
 
 /// A matrix `[rows, cols]` on the device, in parts of consecutive rows: a part is of one type and fits one allocation.
 #[derive(Clone, Debug)]
@@ -194,6 +193,20 @@ enum Job {
     Vector { slice: Slice, elements: Rows, len: u64, values: Values },
 }
 
+impl Job {
+    fn bytes(&self) -> u64 {
+        match self {
+            Job::Matrix { slice, .. } | Job::Vector { slice, .. } => slice.bytes,
+        }
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        match self {
+            Job::Matrix { rows, .. } | Job::Vector { elements: rows, .. } => rows.sources(),
+        }
+    }
+}
+
 /// What a vector holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Values {
@@ -239,10 +252,17 @@ pub(crate) struct WeightPlan<'a> {
 /// Why a sink refused: a device error, as a rule.
 pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Makes rows of a matrix, from a given one on, in the kernels' layout: as many as there is room for in their values and in
+/// their scales. Called by several threads at once.
+pub type RowFiller<'a> = &'a (dyn Fn(u64, &mut [u8], &mut [u8]) -> Result<(), SinkError> + Sync);
+
 /// Where the bytes go.
 pub trait WeightSink {
     /// Takes weights for the beginning of `slice`.
     fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), SinkError>;
+
+    /// Has `fill` make a matrix where it goes, so that no row is copied again on the host.
+    fn fill(&mut self, slice: Slice, layout: WeightLayout, fill: RowFiller<'_>) -> Result<(), SinkError>;
 
     /// Takes a table (RoPE, blocks of the KV cache) for the beginning of `slice`.
     fn write_table(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), SinkError>;
@@ -456,12 +476,7 @@ impl<'a> WeightPlan<'a> {
 
     /// Bytes that [`load`](Self::load) will write.
     pub(crate) fn bytes(&self) -> u64 {
-        self.jobs
-            .iter()
-            .map(|job| match job {
-                Job::Matrix { slice, .. } | Job::Vector { slice, .. } => slice.bytes,
-            })
-            .sum()
+        self.jobs.iter().map(Job::bytes).sum()
     }
 
     /// Reads, checks and repacks every weight into `sink`; `progress` hears how many bytes are done.
@@ -474,8 +489,15 @@ impl<'a> WeightPlan<'a> {
             Origin::Checkpoint(checkpoint, _) => checkpoint,
             Origin::Synthetic(_) => return self.load_random(sink, progress),
         };
-        let mut done = 0;
+        let (mut done, mut asked_for) = (0, 0);
+        let mut ahead = self.jobs.iter();
         for job in &self.jobs {
+            while asked_for < done + READ_AHEAD_BYTES
+                && let Some(job) = ahead.next()
+            {
+                job.sources().for_each(|source| checkpoint.read_ahead(&source.tensor));
+                asked_for += job.bytes();
+            }
             match job {
                 Job::Vector { slice, elements, len, values } => {
                     let mut loaded = load_vector(checkpoint, elements, *len)?;
@@ -487,10 +509,8 @@ impl<'a> WeightPlan<'a> {
                     done += slice.bytes;
                 }
                 Job::Matrix { slice, layout, rows } => {
-                    load_matrix(checkpoint, *slice, *layout, rows, sink, &mut |bytes| {
-                        done += bytes;
-                        progress(done);
-                    })?
+                    load_matrix(checkpoint, *slice, *layout, rows, sink)?;
+                    done += slice.bytes;
                 }
             }
             progress(done);
@@ -505,41 +525,34 @@ fn load_matrix(
     layout: WeightLayout,
     rows: &Rows,
     sink: &mut dyn WeightSink,
-    progress: &mut dyn FnMut(u64),
 ) -> Result<(), ModelError> {
+    // Found once, not for each row by each thread.
+    let views = rows.sources().map(|source| Ok((source.tensor.as_str(), checkpoint.tensor(&source.tensor)?)));
+    let views = views.collect::<Result<BTreeMap<&str, TensorView<'_>>, ModelError>>()?;
     let (value_bytes, scale_bytes) = (layout.row_bytes() as usize, layout.row_scale_bytes() as usize);
-    let rows_a_batch = (BATCH_BYTES / layout.row_bytes()).max(1);
-    for first in (0..layout.rows).step_by(rows_a_batch as usize) {
-        let batch = rows_a_batch.min(layout.rows - first) as usize;
-        let mut values = vec![0u8; batch * value_bytes];
-        // One byte a row where there are no scales keeps the two in step; it goes nowhere.
-        let mut scales = vec![0u8; batch * scale_bytes.max(1)];
-        let pairs = values.par_chunks_mut(value_bytes).zip(scales.par_chunks_mut(scale_bytes.max(1)));
-        pairs.enumerate().try_for_each(|(row, (values, scales))| {
-            let (source, stored) = rows.at(first + row as u64);
-            repack(checkpoint, source, stored, layout, values, &mut scales[..scale_bytes])
-        })?;
-        let mut write = |offset: u64, bytes: &[u8]| {
-            sink.write(slice.at(offset, bytes.len() as u64), bytes).map_err(ModelError::Device)
-        };
-        write(first * layout.row_bytes(), &values)?;
-        if scale_bytes > 0 {
-            write(layout.value_bytes() + first * layout.row_scale_bytes(), &scales)?;
+    let fill = |first: u64, values: &mut [u8], scales: &mut [u8]| -> Result<(), SinkError> {
+        for (index, values) in values.chunks_exact_mut(value_bytes).enumerate() {
+            let (source, stored) = rows.at(first + index as u64);
+            let scales = &mut scales[index * scale_bytes..][..scale_bytes];
+            repack(checkpoint, &views[source.tensor.as_str()], source, stored, layout, values, scales)?;
         }
-        progress((values.len() + batch * scale_bytes) as u64);
-    }
-    Ok(())
+        Ok(())
+    };
+    sink.fill(slice, layout, &fill).map_err(|error| match error.downcast::<ModelError>() {
+        Ok(of_weights) => *of_weights,
+        Err(of_device) => ModelError::Device(of_device),
+    })
 }
 
 fn repack(
     checkpoint: &Checkpoint,
+    view: &TensorView<'_>,
     source: &Source,
     row: u64,
     layout: WeightLayout,
     values: &mut [u8],
     scales: &mut [u8],
 ) -> Result<(), ModelError> {
-    let view = checkpoint.tensor(&source.tensor)?;
     let row_bytes = view.data.len() / source.stored_rows() as usize;
     let stored = &view.data[row as usize * row_bytes..][..row_bytes];
     if let Some(index) = codec::first_non_finite(view.dtype, stored) {

@@ -1,5 +1,8 @@
 //! The CPU device: the plan interpreter over host memory. Nothing crosses a bus; its steps count as CPU operations.
 
+use crate::session::rows_a_chunk;
+use rayon::prelude::*;
+use resident_kernels::weights::WeightLayout;
 use resident_kernels::{Dispatch, HostMemory, Slice};
 use resident_ledger::Ledger;
 use resident_plan::{Plan, Program};
@@ -34,6 +37,27 @@ impl CpuExecutor {
 
     pub(crate) fn load(&self, to: Slice, bytes: &[u8]) {
         self.memory.write::<u8>(to.at(0, bytes.len() as u64)).copy_from_slice(bytes);
+    }
+
+    /// See [`SessionBuilder::load_matrix`](crate::SessionBuilder::load_matrix).
+    pub(crate) fn load_matrix<E: Send>(
+        &self,
+        to: Slice,
+        layout: WeightLayout,
+        fill: impl Fn(u64, &mut [u8], &mut [u8]) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
+        let rows = rows_a_chunk(layout);
+        let (value_bytes, scale_bytes) = (layout.row_bytes(), layout.row_scale_bytes());
+        let mut bytes = self.memory.write::<u8>(to);
+        let (values, scales) = bytes.split_at_mut(layout.value_bytes() as usize);
+        let values = values.par_chunks_mut((rows * value_bytes) as usize).enumerate();
+        let row = |chunk: usize| chunk as u64 * rows;
+        if scale_bytes == 0 {
+            return values.try_for_each(|(chunk, values)| fill(row(chunk), values, &mut []));
+        }
+        let scales = &mut scales[..(layout.rows * scale_bytes) as usize];
+        let both = values.zip(scales.par_chunks_mut((rows * scale_bytes) as usize));
+        both.try_for_each(|((chunk, values), scales)| fill(row(chunk), values, scales))
     }
 
     pub(crate) fn run_call(&self, call: &Dispatch) {

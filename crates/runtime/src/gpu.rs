@@ -1,8 +1,11 @@
 //! A program on a Vulkan device: buffers by kind, plans recorded once with exact barriers, replays.
 
 use crate::marks::Marks;
+use crate::session::{CHUNK_BYTES, rows_a_chunk};
 use crate::{Error, SessionOptions};
+use rayon::prelude::*;
 use resident_kernels::handover::NOT_READY;
+use resident_kernels::weights::WeightLayout;
 use resident_kernels::{Dispatch, Slice};
 use resident_ledger::Ledger;
 use resident_plan::{Arena, BufferKind, Plan, PlanId, Program, barriers};
@@ -69,6 +72,50 @@ impl GpuBuilder {
     pub(crate) fn load(&self, to: Slice, bytes: &[u8], class: &'static str) -> Result<(), Error> {
         let buffer = self.buffers[to.buffer.0 as usize].as_ref().expect("activations are not loaded");
         Ok(self.device.upload(buffer, to.offset_bytes, bytes, class)?)
+    }
+
+    /// See [`SessionBuilder::load_matrix`](crate::SessionBuilder::load_matrix): values are made in staging memory, scales,
+    /// a twentieth of the bytes, beside it.
+    pub(crate) fn load_matrix<E: From<Error> + Send>(
+        &self,
+        to: Slice,
+        layout: WeightLayout,
+        class: &'static str,
+        fill: impl Fn(u64, &mut [u8], &mut [u8]) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
+        let buffer = self.buffer(to);
+        let uploader = self.device.uploader(class).map_err(Error::from)?;
+        let rows_a_chunk = rows_a_chunk(layout);
+        let (value_bytes, scale_bytes) = (layout.row_bytes(), layout.row_scale_bytes());
+        let scales_at = to.offset_bytes + layout.value_bytes();
+        (0..layout.rows.div_ceil(rows_a_chunk)).into_par_iter().try_for_each(|chunk| {
+            let first = chunk * rows_a_chunk;
+            let rows = rows_a_chunk.min(layout.rows - first);
+            let values_at = to.offset_bytes + first * value_bytes;
+            let mut scales = vec![0; (rows * scale_bytes) as usize];
+            let mut filled = Ok(());
+            if value_bytes <= CHUNK_BYTES {
+                let fill = |at: u64, values: &mut [u8]| {
+                    let row = at / value_bytes;
+                    let rows = values.len() as u64 / value_bytes;
+                    let scales = &mut scales[(row * scale_bytes) as usize..][..(rows * scale_bytes) as usize];
+                    // After an error nobody uses what is loaded.
+                    if filled.is_ok() {
+                        filled = fill(first + row, values, scales);
+                    }
+                };
+                let written = uploader.write_with(buffer, values_at, rows * value_bytes, value_bytes, fill);
+                written.map_err(Error::from)?;
+                filled?;
+            } else {
+                // One row, which may be longer than a staging slot.
+                let mut values = vec![0; value_bytes as usize];
+                fill(first, &mut values, &mut scales)?;
+                uploader.write(buffer, values_at, &values).map_err(Error::from)?;
+            }
+            let scales_at = scales_at + first * scale_bytes;
+            Ok(uploader.write(buffer, scales_at, &scales).map_err(Error::from)?)
+        })
     }
 
     pub(crate) fn run(&self, call: &Dispatch) -> Result<(), Error> {

@@ -3,12 +3,22 @@
 use crate::cpu::CpuExecutor;
 use crate::gpu::{GpuBuilder, GpuExecutor};
 use crate::{Error, Target};
+use resident_kernels::weights::WeightLayout;
 use resident_kernels::{Dispatch, Slice};
 use resident_ledger::Ledger;
 use resident_plan::{BufferKind, PlanId, Program};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Values of a matrix that one thread makes at a time while it is loaded: long beside taking the place for them, and several
+/// fit a staging slot, so that as many threads as there are cores are busy.
+pub(crate) const CHUNK_BYTES: u64 = 1 << 20;
+
+/// The rows of such a chunk.
+pub(crate) fn rows_a_chunk(layout: WeightLayout) -> u64 {
+    (CHUNK_BYTES / layout.row_bytes()).max(1)
+}
 
 /// Work handed to the device; [`Session::wait`] waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +96,28 @@ impl SessionBuilder {
                 cpu.load(to, bytes);
                 Ok(())
             }
+        }
+    }
+
+    /// Has `fill` make a matrix where it goes, from several threads: it gets the number of a row, and room for the values
+    /// and for the scales of some rows from there on. Counted under `class`; returns before the device has all of it.
+    ///
+    /// # Errors
+    /// Device errors, and those of `fill`.
+    ///
+    /// # Panics
+    /// If the matrix is larger than the slice.
+    pub fn load_matrix<E: From<Error> + Send>(
+        &mut self,
+        to: Slice,
+        layout: WeightLayout,
+        class: &'static str,
+        fill: impl Fn(u64, &mut [u8], &mut [u8]) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
+        assert!(layout.bytes() <= to.bytes, "load of {} bytes into {}", layout.bytes(), to.bytes);
+        match &mut self.executor {
+            Builder::Gpu(gpu) => gpu.load_matrix(to, layout, class, fill),
+            Builder::Cpu(cpu) => cpu.load_matrix(to, layout, fill),
         }
     }
 
@@ -339,6 +371,79 @@ impl Session {
         match &self.executor {
             Executor::Gpu(gpu) => gpu.wait_idle(),
             Executor::Cpu(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use resident_kernels::weights::DType;
+
+    /// The CPU device, and the best Vulkan device where there is one.
+    fn targets() -> Vec<Target> {
+        let listing = resident_vulkan::list_devices(false).expect("list devices");
+        let best = resident_vulkan::rank(&listing.devices).first().map(|r| r.index);
+        if best.is_none() {
+            assert!(std::env::var_os("RESIDENT_REQUIRE_VULKAN").is_none(), "there is no Vulkan device");
+            eprintln!("skipped on Vulkan: no device");
+        }
+        let best = best.map(|index| Target::Vulkan(Box::new(listing.devices[index].clone())));
+        [Target::Cpu].into_iter().chain(best).collect()
+    }
+
+    #[test]
+    fn a_matrix_is_loaded_whole_however_long_its_rows_are() {
+        // Several chunks and slots with scales, a row that is longer than a chunk, one chunk without scales.
+        let matrices = [(DType::Q8_0, 9001, 1024), (DType::F32, 3, 300_000), (DType::F16, 5, 6)];
+        let byte = |row: u64, at: usize| (row as usize * 31 + at * 7 + at / 256) as u8;
+        for target in targets() {
+            let mut program = Program::default();
+            let layouts = matrices.map(|(dtype, rows, cols)| WeightLayout { dtype, rows, cols });
+            let slices = layouts.map(|layout| program.buffer("matrix", layout.bytes(), BufferKind::Weight));
+            let ledger = Arc::new(Ledger::new());
+            let options = SessionOptions::default();
+            let mut builder = SessionBuilder::new(&target, program, ledger, options).expect("builder");
+            for (layout, slice) in layouts.into_iter().zip(slices) {
+                let [values, scales] = [layout.row_bytes(), layout.row_scale_bytes()].map(|b| b as usize);
+                let fill = |first: u64, row_values: &mut [u8], row_scales: &mut [u8]| {
+                    assert_eq!(row_values.len() / values * scales, row_scales.len());
+                    for (row, bytes) in (first..).zip(row_values.chunks_mut(values)) {
+                        bytes.iter_mut().enumerate().for_each(|(at, to)| *to = byte(row, at));
+                    }
+                    for (row, bytes) in (first..).zip(row_scales.chunks_mut(scales.max(1))) {
+                        bytes.iter_mut().enumerate().for_each(|(at, to)| *to = !byte(row, at));
+                    }
+                    Ok::<_, Error>(())
+                };
+                builder.load_matrix(slice, layout, "weights", fill).expect("load");
+                let loaded = builder.peek(slice, "weights").expect("peek");
+                let (in_values, in_scales) = loaded.split_at(layout.value_bytes() as usize);
+                for row in 0..layout.rows {
+                    let of = |bytes: &[u8], len: usize| bytes[row as usize * len..][..len].to_vec();
+                    let expected: Vec<u8> = (0..values).map(|at| byte(row, at)).collect();
+                    assert!(of(in_values, values) == expected, "{layout:?}: values of row {row}");
+                    let expected: Vec<u8> = (0..scales).map(|at| !byte(row, at)).collect();
+                    assert!(of(in_scales, scales) == expected, "{layout:?}: scales of row {row}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_row_is_the_result_of_its_load() {
+        for target in targets() {
+            let mut program = Program::default();
+            let layout = WeightLayout { dtype: DType::Q8_0, rows: 5000, cols: 512 };
+            let slice = program.buffer("matrix", layout.bytes(), BufferKind::Weight);
+            let (ledger, options) = (Arc::new(Ledger::new()), SessionOptions::default());
+            let mut builder = SessionBuilder::new(&target, program, ledger, options).expect("builder");
+            let fill = |first: u64, _: &mut [u8], _: &mut [u8]| match first {
+                0 => Ok(()),
+                _ => Err(Error::NoGpu(format!("row {first}"))),
+            };
+            let loaded = builder.load_matrix(slice, layout, "weights", fill);
+            assert!(loaded.unwrap_err().to_string().starts_with("row "));
         }
     }
 }

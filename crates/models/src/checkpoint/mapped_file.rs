@@ -4,6 +4,7 @@
 use super::error::CheckpointError;
 use memmap2::Mmap;
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 
 /// The bytes of a model file, mapped read-only or embedded in the program.
@@ -31,6 +32,16 @@ impl FileBytes {
         // maps its weights; it cannot move the slice or break its bounds.
         let map = unsafe { Mmap::map(&file) }.map_err(io_error)?;
         Ok(FileBytes::Mapped(map))
+    }
+
+    /// Asks for a range to be read from the disk. A hint: without it pages come as they are touched.
+    pub(super) fn read_ahead(&self, range: &Range<usize>) {
+        #[cfg(unix)]
+        if let FileBytes::Mapped(map) = self {
+            let _ = map.advise_range(memmap2::Advice::WillNeed, range.start, range.len());
+        }
+        #[cfg(not(unix))]
+        let _ = range;
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {

@@ -248,6 +248,11 @@ impl Checkpoint {
         })
     }
 
+    /// Has the system read a tensor's bytes from the disk, without waiting for them.
+    pub(crate) fn read_ahead(&self, name: &str) {
+        self.tensors.read_ahead(name);
+    }
+
     /// Counts a tensor as used that need not be read: the stored copy of a tied head, say.
     pub fn ignore_tensor(&self, name: &str) {
         self.tensors.take(name);

@@ -116,6 +116,12 @@ impl TensorTable {
         self.get(name)
     }
 
+    pub(super) fn read_ahead(&self, name: &str) {
+        if let Some(Entry { file, stored, .. }) = self.entries.get(name) {
+            self.files[*file].bytes.read_ahead(&stored.range);
+        }
+    }
+
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = TensorView<'_>> {
         self.entries.iter().map(|(name, entry)| self.view(name, entry))
     }

@@ -151,9 +151,10 @@ fn file_type(types: SynthTypes) -> u32 {
 mod tests {
     use super::*;
     use crate::checkpoint::Checkpoint;
-    use crate::weights::{SinkError, WeightSink};
+    use crate::weights::{RowFiller, SinkError, WeightSink};
     use crate::{Executor, Model, Shape};
     use resident_kernels::rope_kv::KvType;
+    use resident_kernels::weights::WeightLayout;
     use resident_kernels::{DeviceTraits, Dispatch, HostMemory, Slice};
 
     fn shape() -> Shape {
@@ -176,6 +177,12 @@ mod tests {
         fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), SinkError> {
             self.0.write::<u8>(slice.at(0, bytes.len() as u64)).copy_from_slice(bytes);
             Ok(())
+        }
+
+        fn fill(&mut self, slice: Slice, layout: WeightLayout, fill: RowFiller<'_>) -> Result<(), SinkError> {
+            let mut bytes = self.0.write::<u8>(slice);
+            let (values, rest) = bytes.split_at_mut(layout.value_bytes() as usize);
+            fill(0, values, rest)
         }
 
         fn write_table(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), SinkError> {
