@@ -5,7 +5,9 @@ mod targets;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use targets::{chat_template, gguf_vocabulary, tokenizer_file};
+use targets::{
+    chat_template, config, gguf_model, gguf_vocabulary, safetensors_folder, tokenizer_file, tokenizer_folder,
+};
 
 /// Every file of a target's corpus, and what lies elsewhere and serves as seed.
 fn files(folders: &[&str]) -> Vec<PathBuf> {
@@ -52,6 +54,26 @@ fn tokenizer_files() {
 #[test]
 fn gguf_vocabularies() {
     run(gguf_vocabulary, &["fuzz/corpus/gguf_vocabulary"], 300);
+}
+
+#[test]
+fn gguf_models() {
+    run(gguf_model, &["fuzz/corpus/gguf_model"], 40);
+}
+
+#[test]
+fn safetensors_folders() {
+    run(safetensors_folder, &["fuzz/corpus/safetensors_folder"], 60);
+}
+
+#[test]
+fn configs() {
+    run(config, &["fuzz/corpus/config"], 100);
+}
+
+#[test]
+fn tokenizer_folders() {
+    run(tokenizer_folder, &["fuzz/corpus/tokenizer_folder"], 100);
 }
 
 #[test]
