@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::civil::date;
 use proptest::prelude::*;
-use resident_engine::chat::{ChatTemplate, Conversation};
+use resident_engine::chat::{ChatTemplate, Conversation, Value};
 
 /// One rendering, on a machine with other work.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -133,6 +133,38 @@ proptest! {
     fn any_text(source in "\\PC{0,60}") {
         survives(&format!("{{{{ {source} }}}}"));
     }
+}
+
+/// CVE-2024-34359 and its kin: a template that leaves its sandbox.
+#[test]
+fn templates_reach_nothing_but_the_conversation() {
+    for source in [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ messages.__init__.__globals__['os'].popen('id').read() }}",
+        "{{ cycler.__init__.__globals__.os.environ }}",
+        "{{ self.__init__ }}",
+        "{{ open('/etc/passwd').read() }}",
+        "{% include '/etc/passwd' %}",
+        "{% extends '/etc/passwd' %}",
+        "{% import '/etc/passwd' as x %}{{ x }}",
+        "{% from '/etc/passwd' import x %}{{ x }}",
+        "{{ ''|attr('__class__')|attr('__mro__') }}",
+    ] {
+        let rendered = ChatTemplate::new(source).and_then(|t| t.render(&Conversation::default()));
+        let text = rendered.unwrap_or_default();
+        assert_eq!(text, "", "{source}");
+    }
+}
+
+/// Nor does a message become part of its template.
+#[test]
+fn what_a_message_says_is_no_template() {
+    let content = "{{ raise_exception('x') }}{% for a in range(9) %}{# #}{{ messages }}";
+    let message = [("role", "user"), ("content", content)];
+    let messages = vec![Value::from_pairs(message)];
+    let template = ChatTemplate::new("{{ messages[0].content ~ messages[0]['content']|trim }}").unwrap();
+    let rendered = template.render(&Conversation { messages, ..Default::default() }).unwrap();
+    assert_eq!(rendered, content.repeat(2));
 }
 
 /// Templates of real models with fragments thrown in and stretches cut out.

@@ -257,6 +257,28 @@ fn gguf_tokens_that_are_no_pieces() {
     assert_eq!(byte_level.token_id("<think>"), Some(258));
 }
 
+/// CVE-2025-49847: an entry longer than anybody has room for.
+#[test]
+fn gguf_tokens_of_megabytes() {
+    for model in ["gpt2", "llama"] {
+        let mut vocabulary = gguf(model);
+        let long = "h".repeat(4 << 20);
+        let id = vocabulary.tokens.len() as u32;
+        vocabulary.tokens.push(long.clone());
+        if model == "llama" {
+            vocabulary.scores.push(0.0);
+        }
+        vocabulary.token_types.push(1);
+        let tokenizer = Tokenizer::from_gguf(vocabulary).unwrap();
+        assert_eq!(tokenizer.decode(&[id], false).trim_start(), long);
+        let mut detokenizer = tokenizer.detokenizer(false);
+        let streamed = detokenizer.push(id) + &detokenizer.finish();
+        assert_eq!(streamed.trim_start(), long);
+        let ids = tokenizer.encode_plain("he", false).unwrap();
+        assert_eq!(tokenizer.decode(&ids, false), "he");
+    }
+}
+
 #[test]
 fn gguf_flags() {
     let ids = |vocabulary| Tokenizer::from_gguf(vocabulary).unwrap().encode("he", true).unwrap();
