@@ -23,3 +23,4 @@ REAL infinity() { return packDouble2x32(uvec2(0u, 0x7ff00000u)); }
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Reals { REAL at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 8) buffer MutableReals { REAL at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Reals4 { REAL4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer MutableReals4 { REAL4 at[]; };

@@ -22,6 +22,9 @@ pub struct RolloutReport {
     pub strides: BTreeMap<String, u64>,
     /// How steps were run: `replay`, `workgroup` or `persistent`.
     pub executor: String,
+    /// How it shared the work out: the fastest of the ways that were measured.
+    #[serde(default)]
+    pub executor_way: String,
     /// Whether `--executor` named it.
     pub executor_forced: bool,
     /// The executors, and their speed before the run or why they were not taken into account.
@@ -91,6 +94,9 @@ pub struct RolloutReport {
 pub struct ExecutorReport {
     /// Its name.
     pub name: String,
+    /// How it shares the work out over invocations, where it can run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<String>,
     /// Steps a second in the measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps_per_second: Option<f64>,

@@ -1,6 +1,8 @@
 //! The ways to run steps, and which of them a device can go.
 
+use resident_kernels::DeviceTraits;
 use resident_kernels::real::{Operator, RealType};
+use resident_kernels::vecmat::Tiling;
 use resident_kernels::vecmat_chain::Team;
 use resident_kernels::vecmat_persistent::Shape;
 use resident_runtime::{Choice, Kind, Target};
@@ -14,8 +16,8 @@ pub enum Executor {
     Replay,
     /// Many steps a dispatch in one workgroup that holds A: small A, one trajectory.
     Workgroup,
-    /// Many steps a dispatch in several workgroups that hold A together and hand z to each other, or on the CPU device by threads
-    /// that stay with their part of A: one trajectory.
+    /// Many steps a dispatch in several workgroups that hold A together and hand z to each other; a batch is shared by several such
+    /// teams. On the CPU device by threads that stay with their part of A: one trajectory.
     Persistent,
 }
 
@@ -47,9 +49,32 @@ impl FromStr for Executor {
 /// How an executor runs on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    Replay,
+    Replay(Tiling),
     Chain(Team),
     Persistent { shape: Shape, patience: u32 },
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replay(tiling) => tiling.fmt(f),
+            Self::Chain(team) => team.fmt(f),
+            Self::Persistent { shape, .. } => shape.fmt(f),
+        }
+    }
+}
+
+/// What decides between variants of the kernels.
+fn traits_of(target: &Target) -> DeviceTraits {
+    match target {
+        Target::Cpu => DeviceTraits::LEAST,
+        Target::Vulkan(info) => DeviceTraits {
+            shared_memory_bytes: info.limits.max_compute_shared_memory_bytes,
+            packed_dot_product: false,
+            subgroup_size: info.features.subgroup_size,
+            workgroup_invocations: info.limits.max_compute_workgroup_invocations,
+        },
+    }
 }
 
 /// Polls of a word before it is given up: about 100 ms on an H200. On a software driver, whose workgroups take turns, the wait is
@@ -57,24 +82,33 @@ pub(crate) enum Way {
 const PATIENCE: u32 = 1 << 17;
 const SOFTWARE_PATIENCE: u32 = 1 << 10;
 
+/// Ways that are measured for an executor at the most.
+const MOST_WAYS: usize = 8;
+
 impl Way {
-    /// How `executor` would run `rows` trajectories on the chosen device, or why it cannot.
-    pub(crate) fn of(
+    /// How `executor` could run `rows` trajectories on the chosen device, the most promising way first, or why it cannot.
+    pub(crate) fn all(
         executor: Executor,
         operator: Operator,
         rows: u32,
         choice: &Choice,
-    ) -> Result<Self, String> {
+    ) -> Result<Vec<Self>, String> {
+        let device = traits_of(&choice.target);
         match (executor, &choice.target) {
-            (Executor::Replay, _) => Ok(Self::Replay),
-            _ if rows > 1 => Err(format!("it takes one trajectory, not a batch of {rows}")),
-            (Executor::Persistent, Target::Cpu) => Ok(Self::Chain(Team::THREADS)),
-            (Executor::Workgroup, Target::Cpu) => Err("the CPU device has no workgroups".to_owned()),
-            (Executor::Workgroup, Target::Vulkan(info)) => {
-                let invocations = info.limits.max_compute_workgroup_invocations;
-                let team = Team::of(operator, invocations);
-                team.map(Self::Chain).ok_or_else(|| does_not_fit(operator, "one workgroup"))
+            (Executor::Replay, _) => {
+                let mut tilings = Tiling::all(operator, rows, device);
+                tilings.truncate(if choice.kind() == Kind::Gpu { MOST_WAYS } else { 1 });
+                Ok(tilings.into_iter().map(Self::Replay).collect())
             }
+            (Executor::Workgroup, _) if rows > 1 => Err(takes_one(rows)),
+            (Executor::Workgroup, Target::Cpu) => Err("the CPU device has no workgroups".to_owned()),
+            (Executor::Workgroup, Target::Vulkan(_)) => {
+                let team = Team::of(operator, device.workgroup_invocations);
+                team.map(|team| vec![Self::Chain(team)])
+                    .ok_or_else(|| does_not_fit(operator, "one workgroup"))
+            }
+            (Executor::Persistent, Target::Cpu) if rows > 1 => Err(takes_one(rows)),
+            (Executor::Persistent, Target::Cpu) => Ok(vec![Self::Chain(Team::THREADS)]),
             (Executor::Persistent, Target::Vulkan(_)) if operator.real != RealType::F32 => {
                 Err(format!("it hands z over in words of 32 bits, not in {}", operator.real))
             }
@@ -83,12 +117,17 @@ impl Way {
                 if !features.vulkan_memory_model || !features.subgroup_operations.shuffle {
                     return Err("the device lacks the Vulkan memory model or subgroup shuffles".to_owned());
                 }
-                let invocations = info.limits.max_compute_workgroup_invocations;
-                let shape = Shape::of(operator, features.subgroup_size, invocations);
                 let software = choice.kind() == Kind::SoftwareGpu;
                 let patience = if software { SOFTWARE_PATIENCE } else { PATIENCE };
-                let way = shape.map(|shape| Self::Persistent { shape, patience });
-                way.ok_or_else(|| does_not_fit(operator, "the workgroups of a dispatch"))
+                let shapes = Shape::all(operator, rows, device).into_iter();
+                let ways: Vec<_> = shapes.map(|shape| Self::Persistent { shape, patience }).collect();
+                match ways.is_empty() {
+                    true if rows > 1 => {
+                        Err(format!("a batch of {rows} with an A of {} does not fit", operator.dim))
+                    }
+                    true => Err(does_not_fit(operator, "the workgroups of a dispatch")),
+                    false => Ok(ways),
+                }
             }
         }
     }
@@ -102,6 +141,10 @@ impl Way {
             _ => None,
         }
     }
+}
+
+fn takes_one(rows: u32) -> String {
+    format!("it takes one trajectory, not a batch of {rows}")
 }
 
 fn does_not_fit(operator: Operator, place: &str) -> String {

@@ -1,6 +1,6 @@
 //! A rollout as a program: its buffers, and plans for steps and checks that are recorded once and replayed in any order.
 
-use crate::executor::{Executor, Way};
+use crate::executor::Way;
 use crate::strides::{Strides, names};
 use resident_kernels::real::Operator;
 use resident_kernels::{Slice, persistent_begin, state_defect, state_hash, state_stats};
@@ -76,6 +76,15 @@ pub(crate) struct Results {
     pub(crate) words: u32,
 }
 
+/// The plans that run steps in one way.
+#[derive(Clone, Debug)]
+enum Runner {
+    /// Steps of a chunk, and its plans by the state that z lies in before it; the largest first.
+    Chunks(Vec<(u64, [PlanId; 2])>),
+    /// As many steps as the table says.
+    Segment(PlanId),
+}
+
 /// The buffers and plans of a rollout.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
@@ -88,21 +97,20 @@ pub(crate) struct Parts {
     pub(crate) control: Slice,
     /// Whether a persistent dispatch lost a word.
     pub(crate) status: Slice,
-    /// Steps of a chunk, and its plans by the state that z lies in before it.
-    chunks: Vec<(u64, [PlanId; 2])>,
-    segment: Vec<(Executor, PlanId)>,
+    /// What runs steps, by way.
+    runners: Vec<Runner>,
     results: [Results; 3],
     /// By the state that z lies in, and by the set.
     checks: [[Option<PlanId>; 8]; 2],
 }
 
 impl Parts {
-    /// Declares everything for these executors. `operator_kind` is where A lies: among the weights.
+    /// Declares everything for these ways. `operator_kind` is where A lies: among the weights.
     pub(crate) fn new(
         program: &mut Program,
         operator: Operator,
         rows: u32,
-        ways: &[(Executor, Way)],
+        ways: &[Way],
         sets: &[CheckSet],
         operator_kind: BufferKind,
     ) -> Self {
@@ -121,19 +129,17 @@ impl Parts {
             segments: program.buffer("segments", u64::from(SEGMENTS) * 4, BufferKind::Mailbox),
             control: program.buffer("control", 8, BufferKind::State),
             status: program.buffer("status", 4, BufferKind::Ring),
-            chunks: Vec::new(),
-            segment: Vec::new(),
+            runners: Vec::new(),
             results,
             checks: [[None; 8]; 2],
         };
-        for (executor, way) in ways {
-            match *way {
-                Way::Replay => parts.add_chunks(program, operator, rows),
-                Way::Chain(team) => parts.add_chain(program, *executor, operator, team),
-                Way::Persistent { shape, patience } => {
-                    parts.add_persistent(program, *executor, operator, shape, patience);
-                }
-            }
+        for (index, way) in ways.iter().enumerate() {
+            let runner = match *way {
+                Way::Replay(tiling) => parts.chunks(program, operator, rows, tiling, index),
+                Way::Chain(team) => parts.chain(program, operator, team),
+                Way::Persistent { shape, patience } => parts.persistent(program, operator, shape, patience),
+            };
+            parts.runners.push(runner);
         }
         for set in sets {
             parts.add_checks(program, operator, rows, *set);
@@ -141,52 +147,55 @@ impl Parts {
         parts
     }
 
-    fn add_chunks(&mut self, program: &mut Program, operator: Operator, rows: u32) {
-        for steps in CHUNKS {
+    fn chunks(
+        &self,
+        program: &mut Program,
+        operator: Operator,
+        rows: u32,
+        tiling: vecmat::Tiling,
+        way: usize,
+    ) -> Runner {
+        let chunk = |steps| {
             let plans = [0, 1].map(|first: usize| {
-                let mut plan = program.plan(format!("steps {steps} from {first}"), rows);
+                let mut plan = program.plan(format!("steps {steps} from {first} by way {way}"), rows);
                 for step in 0..steps {
                     let from = (first + step as usize) % 2;
                     let bindings =
                         vecmat::Bindings { z: self.states[from], a: self.a, y: self.states[1 - from] };
-                    plan.dispatch(format!("step.{step}"), vecmat::dispatch(operator, rows, bindings));
+                    // There and back: the end of A that a step reads last is where the next begins.
+                    let call = vecmat::dispatch(operator, rows, tiling, from == 1, bindings);
+                    plan.dispatch(format!("step.{step}"), call);
                 }
                 plan.finish()
             });
-            self.chunks.push((steps, plans));
-        }
+            (steps, plans)
+        };
+        Runner::Chunks(CHUNKS.map(chunk).into())
     }
 
-    fn add_chain(
-        &mut self,
-        program: &mut Program,
-        executor: Executor,
-        operator: Operator,
-        team: vecmat_chain::Team,
-    ) {
+    fn chain(&self, program: &mut Program, operator: Operator, team: vecmat_chain::Team) -> Runner {
         let Self { segments, control, a, states: [z, before], .. } = *self;
-        let mut plan = program.plan(format!("segment {executor}"), 1);
+        let mut plan = program.plan("segment of a chain".to_owned(), 1);
         let bindings = vecmat_chain::Bindings { segments, control, a, z, before };
         plan.dispatch("steps", vecmat_chain::dispatch(operator, team, bindings));
-        self.segment.push((executor, plan.finish()));
+        Runner::Segment(plan.finish())
     }
 
-    fn add_persistent(
-        &mut self,
+    fn persistent(
+        &self,
         program: &mut Program,
-        executor: Executor,
         operator: Operator,
         shape: vecmat_persistent::Shape,
         patience: u32,
-    ) {
+    ) -> Runner {
         let Self { segments, control, a, states: [z, before], status, .. } = *self;
-        let slots = program.buffer("slots", shape.ring_bytes(), BufferKind::State);
-        let mut plan = program.plan(format!("segment {executor}"), 1);
+        let slots = program.buffer(format!("slots {shape}"), shape.ring_bytes(), BufferKind::State);
+        let mut plan = program.plan(format!("segment {shape}"), shape.rows);
         let begin = persistent_begin::Bindings { segments, control, z, slots };
-        plan.dispatch("begin", persistent_begin::dispatch(operator.dim, shape, begin));
+        plan.dispatch("begin", persistent_begin::dispatch(operator, shape, begin));
         let bindings = vecmat_persistent::Bindings { control, a, slots, z, before, status };
         plan.dispatch("steps", vecmat_persistent::dispatch(operator, shape, patience, bindings));
-        self.segment.push((executor, plan.finish()));
+        Runner::Segment(plan.finish())
     }
 
     fn add_checks(&mut self, program: &mut Program, operator: Operator, rows: u32, set: CheckSet) {
@@ -242,43 +251,46 @@ pub(crate) struct Stretch {
 }
 
 impl Parts {
-    /// `steps` more steps from `position` on, by one executor.
-    pub(crate) fn stretch(&self, executor: Executor, position: &mut Position, steps: u64) -> Stretch {
+    /// `steps` more steps from `position` on, in one way.
+    pub(crate) fn stretch(&self, way: usize, position: &mut Position, steps: u64) -> Stretch {
         position.step += steps;
-        let Some((_, segment)) = self.segment.iter().find(|(other, _)| *other == executor) else {
-            return Stretch { plans: self.replays(&mut position.place, steps), segment: None };
-        };
-        let entry = self.segments.at(u64::from(position.segments % SEGMENTS) * 4, 4);
-        position.segments = position.segments.wrapping_add(1);
-        let steps = u32::try_from(steps).expect("a segment has fewer than 2^32 steps");
-        Stretch { plans: vec![*segment], segment: Some((entry, steps)) }
-    }
-
-    fn replays(&self, place: &mut usize, mut steps: u64) -> Vec<PlanId> {
-        let mut plans = Vec::new();
-        for (chunk, by_place) in &self.chunks {
-            while steps >= *chunk {
-                plans.push(by_place[*place]);
-                *place = (*place + *chunk as usize) % 2;
-                steps -= chunk;
+        match &self.runners[way] {
+            Runner::Chunks(chunks) => {
+                Stretch { plans: replays(chunks, &mut position.place, steps), segment: None }
+            }
+            Runner::Segment(plan) => {
+                let entry = self.segments.at(u64::from(position.segments % SEGMENTS) * 4, 4);
+                position.segments = position.segments.wrapping_add(1);
+                let steps = u32::try_from(steps).expect("a segment has fewer than 2^32 steps");
+                Stretch { plans: vec![*plan], segment: Some((entry, steps)) }
             }
         }
-        plans
     }
+}
+
+fn replays(chunks: &[(u64, [PlanId; 2])], place: &mut usize, mut steps: u64) -> Vec<PlanId> {
+    let mut plans = Vec::new();
+    for (chunk, by_place) in chunks {
+        while steps >= *chunk {
+            plans.push(by_place[*place]);
+            *place = (*place + *chunk as usize) % 2;
+            steps -= chunk;
+        }
+    }
+    plans
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use resident_kernels::DeviceTraits;
     use resident_kernels::real::RealType;
 
     fn parts(strides: &Strides) -> (Program, Parts) {
         let mut program = Program::default();
         let operator = Operator { real: RealType::F32, dim: 5 };
-        let ways = [
-            (Executor::Replay, Way::Replay),
-            (Executor::Persistent, Way::Chain(vecmat_chain::Team::THREADS)),
-        ];
+        let tiling = vecmat::Tiling::all(operator, 1, DeviceTraits::LEAST)[0];
+        let ways = [Way::Replay(tiling), Way::Chain(vecmat_chain::Team::THREADS)];
         let sets: Vec<_> = (1..8).filter(|set| checks_at(strides, 6) & set == *set).collect();
         let parts = Parts::new(&mut program, operator, 1, &ways, &sets, BufferKind::Weight);
         (program, parts)
@@ -289,7 +301,7 @@ mod tests {
         let (program, parts) = parts(&Strides::default());
         let mut position = Position::default();
         for (steps, place) in [(1000, 0), (7, 1), (1, 0), (513, 1), (8, 1)] {
-            let stretch = parts.stretch(Executor::Replay, &mut position, steps);
+            let stretch = parts.stretch(0, &mut position, steps);
             let dispatches: usize = stretch.plans.iter().map(|plan| program.plan_of(*plan).steps.len()).sum();
             assert_eq!((dispatches as u64, position.place), (steps, place));
         }
@@ -299,7 +311,8 @@ mod tests {
     #[test]
     fn every_step_reads_what_the_one_before_wrote() {
         let (program, parts) = parts(&Strides::default());
-        for (_, [even, odd]) in &parts.chunks {
+        let Runner::Chunks(chunks) = &parts.runners[0] else { panic!("replayed steps come in chunks") };
+        for (_, [even, odd]) in chunks {
             for (first, plan) in [(0, even), (1, odd)] {
                 for (index, step) in program.plan_of(*plan).steps.iter().enumerate() {
                     let from = (first + index) % 2;
@@ -315,7 +328,7 @@ mod tests {
         let (_, parts) = parts(&Strides::default());
         let mut position = Position { segments: SEGMENTS - 1, ..Position::default() };
         let entries = [9, 4].map(|steps| {
-            let stretch = parts.stretch(Executor::Persistent, &mut position, steps);
+            let stretch = parts.stretch(1, &mut position, steps);
             assert_eq!(stretch.plans.len(), 1);
             stretch.segment.expect("a segment")
         });

@@ -36,6 +36,7 @@ impl Rollout {
             interrupted: steps < self.request.steps,
             strides: self.request.strides.all().map(|(name, stride)| (name.to_owned(), stride)).into(),
             executor: self.executor.to_string(),
+            executor_way: self.way_name.clone(),
             executor_forced: self.request.executor.is_some(),
             executors: self.candidates.iter().map(executor_report).collect(),
             seconds,
@@ -124,9 +125,10 @@ impl Rollout {
 }
 
 fn executor_report(candidate: &Candidate) -> ExecutorReport {
-    let Candidate { executor, outcome } = candidate;
+    let Candidate { executor, way, outcome } = candidate;
     ExecutorReport {
         name: Executor::to_string(executor),
+        way: way.clone(),
         steps_per_second: outcome.as_ref().ok().copied(),
         refused: outcome.as_ref().err().cloned(),
     }

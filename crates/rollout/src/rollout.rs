@@ -55,6 +55,8 @@ pub struct Request {
 pub struct Candidate {
     /// Which.
     pub executor: Executor,
+    /// How it shares the work out, where it can run.
+    pub way: Option<String>,
     /// Its measured speed, or why it was not taken into account.
     pub outcome: Result<f64, String>,
 }
@@ -75,6 +77,9 @@ pub struct Rollout {
     pub(crate) decode: Option<Decode>,
     pub(crate) request: Request,
     pub(crate) executor: Executor,
+    /// Which of the ways in `parts` it goes.
+    pub(crate) way: usize,
+    pub(crate) way_name: String,
     pub(crate) candidates: Vec<Candidate>,
     /// Steps a second of the chosen executor, as measured.
     pub(crate) expected_rate: f64,
@@ -116,10 +121,11 @@ impl Rollout {
         request.strides.check(request.steps)?;
         refuse_type(choice, inputs)?;
         let mut candidates = Vec::new();
-        let ways = ways(choice, inputs, request.executor, &mut candidates)?;
+        let ways = ways(choice, inputs, &request, &mut candidates)?;
         let mut program = Program::default();
         let sets = check_sets(&request);
-        let parts = Parts::new(&mut program, inputs.operator, inputs.rows, &ways, &sets, operator_kind);
+        let plain: Vec<Way> = ways.iter().map(|(_, way)| *way).collect();
+        let parts = Parts::new(&mut program, inputs.operator, inputs.rows, &plain, &sets, operator_kind);
         let decode = |meta| Decode::declare(&mut program, parts.states, inputs, &choice.target, meta);
         let decode = request.decode.as_ref().map(decode).transpose()?;
         let mut session = request.session.clone();
@@ -134,8 +140,7 @@ impl Rollout {
             decode.load(&mut preparation.builder)?;
         }
         preparation.reset()?;
-        let chosen = preparation.choose(&ways, &mut candidates, request.executor.is_some())?;
-        let (executor, expected_rate) = chosen;
+        let (way, expected_rate) = preparation.choose(&ways, &mut candidates, request.executor)?;
         let mut check_seconds = BTreeMap::new();
         for check in Check::ALL.into_iter().filter(|check| check.stride(&request.strides) > 0) {
             debug_assert!(sets.contains(&(1 << check as u8)));
@@ -144,7 +149,7 @@ impl Rollout {
         }
         let decode_plan = decode.as_ref().and_then(|decode| decode.plan(0));
         let decode_seconds = decode_plan.map(|plan| preparation.time(plan)).transpose()?;
-        let rerun = preparation.first_hash(executor, &request.strides, expected_rate)?;
+        let rerun = preparation.first_hash(way, &request.strides, expected_rate)?;
         preparation.reset()?;
         let Preparation { builder, parts, .. } = preparation;
         let fields = decode.as_ref().and_then(Decode::readback);
@@ -153,7 +158,9 @@ impl Rollout {
         Ok(Self {
             session,
             request,
-            executor,
+            executor: ways[way].0,
+            way,
+            way_name: ways[way].1.to_string(),
             candidates,
             expected_rate,
             rerun,
@@ -195,33 +202,42 @@ fn refuse_type(choice: &Choice, inputs: &Inputs) -> Result<(), RolloutError> {
     }
 }
 
-/// The executors to build, each with its way; why others are not goes to `candidates`.
+/// A run of fewer steps is not worth measuring several ways of one executor.
+const WORTH_MEASURING: u64 = 1000;
+
+/// The executors to build, with the ways of each; why others are not goes to `candidates`.
 fn ways(
     choice: &Choice,
     inputs: &Inputs,
-    wanted: Option<Executor>,
+    request: &Request,
     candidates: &mut Vec<Candidate>,
 ) -> Result<Vec<(Executor, Way)>, RolloutError> {
-    let way = |executor| Way::of(executor, inputs.operator, inputs.rows, choice);
-    if let Some(executor) = wanted {
-        let refuse = |why| RolloutError::Invalid(format!("--executor {executor}: {why}"));
-        let wanted = (executor, way(executor).map_err(refuse)?);
+    let ways = |executor| {
+        let mut ways = Way::all(executor, inputs.operator, inputs.rows, choice)?;
+        ways.truncate(if request.steps < WORTH_MEASURING { 1 } else { ways.len() });
+        Ok(ways)
+    };
+    let named = |executor, ways: Vec<Way>| ways.into_iter().map(move |way| (executor, way));
+    if let Some(executor) = request.executor {
+        let refuse = |why: String| RolloutError::Invalid(format!("--executor {executor}: {why}"));
+        let wanted = ways(executor).map_err(refuse)?;
         // The self-test compares with replayed dispatches.
-        let tested = matches!(wanted.1, Way::Persistent { .. });
-        return Ok(tested.then_some((Executor::Replay, Way::Replay)).into_iter().chain([wanted]).collect());
+        let tested = wanted.iter().any(|way| matches!(way, Way::Persistent { .. }));
+        let replay = if tested { ways(Executor::Replay).map_err(refuse)? } else { Vec::new() };
+        return Ok(named(Executor::Replay, replay).take(1).chain(named(executor, wanted)).collect());
     }
-    let mut ways = Vec::new();
+    let mut found = Vec::new();
     for executor in Executor::ALL {
-        let way = way(executor).and_then(|way| match way.unlikely(choice) {
+        let ways = ways(executor).and_then(|ways| match ways.iter().find_map(|way| way.unlikely(choice)) {
             Some(why) => Err(why.to_owned()),
-            None => Ok(way),
+            None => Ok(ways),
         });
-        match way {
-            Ok(way) => ways.push((executor, way)),
-            Err(why) => candidates.push(Candidate { executor, outcome: Err(why) }),
+        match ways {
+            Ok(ways) => found.extend(named(executor, ways)),
+            Err(why) => candidates.push(Candidate { executor, way: None, outcome: Err(why) }),
         }
     }
-    Ok(ways)
+    Ok(found)
 }
 
 /// The sets of checks that steps of this run meet, and each check alone for its measurement.
@@ -253,6 +269,15 @@ fn check_sets(request: &Request) -> Vec<CheckSet> {
 
 fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// How much faster than the way chosen so far another must be. The ways of `replay` give the same bits, so that any of them will do; those of
+/// `persistent` do not, and noise should not choose between them.
+fn margin(one: (Executor, Way), other: (Executor, Way)) -> f64 {
+    match (one, other) {
+        ((_, Way::Persistent { .. }), (_, Way::Persistent { .. })) => 1.1,
+        _ => 1.0,
+    }
 }
 
 /// A rollout before the seal.
@@ -297,67 +322,74 @@ impl Preparation<'_> {
         Ok(())
     }
 
-    /// Runs steps, and then a plan, and returns how long that took.
-    fn run(
-        &mut self,
-        executor: Executor,
-        steps: u64,
-        then: Option<PlanId>,
-    ) -> Result<Duration, RolloutError> {
-        let mut stretch = self.parts.stretch(executor, &mut self.position, steps);
+    /// Runs steps, and returns how long that took.
+    fn run(&mut self, way: usize, steps: u64) -> Result<Duration, RolloutError> {
+        let stretch = self.parts.stretch(way, &mut self.position, steps);
         if let Some((entry, steps)) = stretch.segment {
             self.builder.write_mailbox(entry, &steps.to_le_bytes(), SCHEDULE);
         }
-        stretch.plans.extend(then);
         let start = Instant::now();
         self.builder.rehearse(&stretch.plans)?;
         Ok(start.elapsed())
     }
 
-    /// Measures every way, and takes the fastest.
+    /// Measures every way of the wanted executor, or of all, and takes the fastest: its index and its steps a second.
     fn choose(
         &mut self,
         ways: &[(Executor, Way)],
         candidates: &mut Vec<Candidate>,
-        forced: bool,
-    ) -> Result<(Executor, f64), RolloutError> {
-        let mut best: Option<(Executor, f64)> = None;
-        for (index, (executor, way)) in ways.iter().enumerate() {
-            if forced && index + 1 < ways.len() {
-                continue;
-            }
-            let outcome = match way {
-                Way::Persistent { .. } => self.self_test(*executor)?,
-                _ => Ok(()),
-            };
-            let outcome = match outcome {
-                Ok(()) => Ok(self.rate(*executor)?),
-                Err(why) if forced => {
-                    return Err(RolloutError::Invalid(format!("--executor {executor}: self-test: {why}")));
+        wanted: Option<Executor>,
+    ) -> Result<(usize, f64), RolloutError> {
+        let mut outcomes: Vec<Option<Result<f64, String>>> = vec![None; ways.len()];
+        let several = ways.windows(2).any(|pair| pair[0].0 == pair[1].0);
+        // Ways that are close to each other are measured twice, so that the first does not pay for a device that was idle.
+        for round in 0..if several { 2 } else { 1 } {
+            for (index, (executor, way)) in ways.iter().enumerate() {
+                if wanted.is_some_and(|wanted| wanted != *executor) {
+                    continue;
                 }
-                Err(why) => Err(format!("self-test: {why}")),
-            };
-            if let Ok(rate) = outcome
-                && best.is_none_or(|(_, other)| rate > other)
-            {
-                best = Some((*executor, rate));
+                let tested = match way {
+                    Way::Persistent { .. } if round == 0 => self.self_test(index)?,
+                    _ => Ok(()),
+                };
+                outcomes[index] = Some(match (tested, outcomes[index].take()) {
+                    (_, Some(Err(why))) => Err(why),
+                    (Err(why), _) => Err(format!("self-test: {why}")),
+                    (Ok(()), before) => {
+                        Ok(self.rate(index)?.max(before.map_or(0.0, |rate| rate.unwrap_or(0.0))))
+                    }
+                });
             }
-            candidates.push(Candidate { executor: *executor, outcome });
+        }
+        let mut best: Option<(usize, f64)> = None;
+        for ((index, (executor, way)), outcome) in ways.iter().enumerate().zip(outcomes) {
+            let Some(outcome) = outcome else { continue };
+            if let Ok(rate) = outcome
+                && best.is_none_or(|(other, most)| rate > most * margin(ways[other], (*executor, *way)))
+            {
+                best = Some((index, rate));
+            }
+            candidates.push(Candidate { executor: *executor, way: Some(way.to_string()), outcome });
         }
         candidates.sort_by_key(|candidate| candidate.executor);
-        Ok(best.expect("replayed dispatches always run"))
+        // Replayed dispatches always run, so it was one that was named.
+        best.ok_or_else(|| {
+            let why = candidates.iter().find_map(|candidate| candidate.outcome.as_ref().err());
+            let why = why.map_or("", String::as_str);
+            RolloutError::Invalid(format!("--executor {}: {why}", wanted.unwrap_or(Executor::Replay)))
+        })
     }
 
     /// Steps a second.
-    fn rate(&mut self, executor: Executor) -> Result<f64, RolloutError> {
+    fn rate(&mut self, way: usize) -> Result<f64, RolloutError> {
         self.reset()?;
         // The first run compiles; it must not be longer than anybody wants to wait.
-        self.run(executor, 1, None)?;
+        self.run(way, 1)?;
         let mut steps = 1;
         loop {
-            let time = self.run(executor, steps, None)?;
+            let time = self.run(way, steps)?;
             if time * 4 >= MEASURED || steps >= MOST_MEASURED_STEPS {
-                let again = if time < 4 * MEASURED { self.run(executor, steps, None)? } else { time };
+                let again = if time < 4 * MEASURED { self.run(way, steps)? } else { time };
                 return Ok(steps as f64 / time.min(again).as_secs_f64().max(1e-9));
             }
             steps *= 4;
@@ -365,18 +397,19 @@ impl Preparation<'_> {
     }
 
     /// Compares with replayed dispatches on a state of its own; the reason where that fails.
-    fn self_test(&mut self, executor: Executor) -> Result<Result<(), String>, RolloutError> {
-        let operator = self.inputs.operator;
+    fn self_test(&mut self, way: usize) -> Result<Result<(), String>, RolloutError> {
+        let (operator, rows) = (self.inputs.operator, self.inputs.rows);
         // Any state will do, also where the run begins with zeros.
-        let state = (0..operator.dim).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
-        let bytes = Values::F32(state).padded_rows(operator, 0, 1);
+        let state = (0..operator.dim * rows).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
+        let bytes = Values::F32(state).padded_rows(operator, 0, rows as usize);
         self.load_state(&bytes)?;
-        self.run(Executor::Replay, TESTED_STEPS, None)?;
+        // Where there is something to test, replayed dispatches are the first way.
+        self.run(0, TESTED_STEPS)?;
         let expected =
             Values::from_padded(operator, &self.builder.peek(self.parts.states[self.position.place], STATE)?);
         for _ in 0..3 {
             self.load_state(&bytes)?;
-            self.run(executor, TESTED_STEPS, None)?;
+            self.run(way, TESTED_STEPS)?;
             let mut status = [0];
             self.builder.read_ring(self.parts.status, &mut status, "status");
             if status != [0] {
@@ -405,7 +438,7 @@ impl Preparation<'_> {
     /// The hash that the run's first one must equal.
     fn first_hash(
         &mut self,
-        executor: Executor,
+        way: usize,
         strides: &Strides,
         rate: f64,
     ) -> Result<Option<Rerun>, RolloutError> {
@@ -415,7 +448,7 @@ impl Preparation<'_> {
         }
         self.reset()?;
         // In the same stretches as the run, since segments of another length round no differently but dispatches might.
-        self.run(executor, step, None)?;
+        self.run(way, step)?;
         let set = 1 << Check::Hash as u8;
         let place = self.position.place;
         let plan = self.parts.checks(place, set);

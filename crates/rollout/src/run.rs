@@ -176,7 +176,7 @@ impl Run<'_> {
     /// Hands the next batch to the device: stretches of steps, with the checks between them.
     fn submit(&mut self) -> Result<(), RolloutError> {
         let begin = self.position.step;
-        let Rollout { parts, request, session, executor, .. } = &mut *self.rollout;
+        let Rollout { parts, request, session, way, .. } = &mut *self.rollout;
         let mut plans: Vec<PlanId> = Vec::new();
         let mut checks: Vec<(u64, CheckSet)> = Vec::new();
         let mut segments = 0;
@@ -184,7 +184,7 @@ impl Run<'_> {
         while self.position.step < end && checks.len() < MOST_RESULTS && segments < MOST_SEGMENTS {
             let next = request.strides.next(self.position.step, end);
             let steps = next - self.position.step;
-            let stretch = parts.stretch(*executor, &mut self.position, steps);
+            let stretch = parts.stretch(*way, &mut self.position, steps);
             if let Some((entry, steps)) = stretch.segment {
                 session.write_mailbox(entry, &steps.to_le_bytes(), SCHEDULE);
             }

@@ -182,15 +182,30 @@ fn small(dim: u32, real: RealType) -> Inputs {
     Inputs { operator: Operator { real, dim }, a, rows: 1, z, is_batch: false }
 }
 
+/// As many trajectories, each a little larger than the one before it.
+fn batch_of(rows: u32, inputs: Inputs) -> Inputs {
+    let grown = |row: u32| inputs.z.to_f64().into_iter().map(move |z| z * (1.0 + f64::from(row)));
+    let z: Vec<f64> = (0..rows).flat_map(grown).collect();
+    let z = match &inputs.z {
+        Values::F32(_) => Values::F32(z.iter().map(|z| *z as f32).collect()),
+        Values::F64(_) => Values::F64(z),
+    };
+    Inputs { z, rows, is_batch: rows > 1, ..inputs }
+}
+
 /// Small operators have every executor on every device: one workgroup holds A, or one persistent workgroup does.
 #[test]
 fn every_executor_of_a_small_operator_goes_the_same_way() {
-    for (dim, real) in [(4, RealType::F32), (100, RealType::F32), (90, RealType::F64)] {
-        let inputs = small(dim, real);
+    // The last one is long enough that several ways of an executor are measured.
+    let f32 = RealType::F32;
+    for (dim, real, rows, steps) in
+        [(4, f32, 1, 37), (100, f32, 1, 37), (90, RealType::F64, 1, 37), (4, f32, 5, 37), (4, f32, 3, 1001)]
+    {
+        let inputs = batch_of(rows, small(dim, real));
         let mut expected: Option<Vec<f64>> = None;
         for choice in devices() {
             for executor in Executor::ALL {
-                let request = Request { executor: Some(executor), ..request(37) };
+                let request = Request { executor: Some(executor), ..request(steps) };
                 let mut rollout = match Rollout::prepare(&choice, &inputs, request) {
                     Ok(rollout) => rollout,
                     Err(RolloutError::Invalid(message)) => {
@@ -204,7 +219,7 @@ fn every_executor_of_a_small_operator_goes_the_same_way() {
                 let found = final_state(&rollout.run(&mut ()).expect("run"));
                 let expected = expected.get_or_insert_with(|| found.clone());
                 let error = relative(&found, expected);
-                assert!(error <= 1e-5, "{dim}: {executor} on {}: {error:.1e}", choice.kind());
+                assert!(error <= 1e-5, "{rows} x {dim}: {executor} on {}: {error:.1e}", choice.kind());
             }
         }
     }

@@ -1,18 +1,20 @@
 //! `vecmat_<type>`: one step of a rollout, y = z · A with z a row vector: `y[j] = Σ z[i] · A[i][j]`. Not A · z.
-//! `vecmat_batch_<type>` does it for several trajectories that share A, as a tiled product.
+//! A batch of trajectories that share A makes it a matrix product of few rows.
 //!
 //! It streams A from memory, so it serves every size; `vecmat_chain` and `vecmat_persistent` keep A on chip.
 
 #[cfg(test)]
 mod tests;
+mod tiling;
+
+pub use tiling::Tiling;
 
 use crate::real::{Operator, Real, plain_product, product};
-use crate::{Cost, Dispatch, Grid, HostMemory, LOCAL_SIZE};
+use crate::{Cost, Dispatch, Grid, HostMemory};
 use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 
-real_kernels!(alone, "vecmat", host, reference);
-real_kernels!(batch, "vecmat_batch", batch_host, reference);
+real_kernels!(kernel, "vecmat", host, reference);
 
 /// Push constants after the addresses.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -21,6 +23,7 @@ struct Params {
     stride: u32,
     rows: u32,
     dim: u32,
+    backwards: u32,
 }
 
 crate::bindings! {
@@ -35,21 +38,25 @@ crate::bindings! {
     }
 }
 
-/// Columns that a workgroup computes.
-const TILE: u32 = 32;
-
-/// Advances `rows` trajectories by one step.
-pub fn dispatch(operator: Operator, rows: u32, bindings: Bindings) -> Dispatch {
+/// Advances `rows` trajectories by one step. A swept `backwards` begins with what a step forwards read last: where A is larger than the
+/// device's cache, that part of it may still be there.
+pub fn dispatch(
+    operator: Operator,
+    rows: u32,
+    tiling: Tiling,
+    backwards: bool,
+    bindings: Bindings,
+) -> Dispatch {
     operator.check(rows, Some(bindings.a), &[bindings.z, bindings.y]);
-    let stride = operator.stride();
-    let kernel = if rows == 1 { alone } else { batch };
-    let row_tiles = if rows == 1 { 1 } else { rows.div_ceil(TILE) };
+    let params = Params { stride: operator.stride(), rows, dim: operator.dim, backwards: backwards.into() };
+    let [across, down] = tiling.groups(operator, rows);
+    let Tiling { rows: held, quads, depth, lanes_r, lanes_c, parts } = tiling;
     Dispatch {
         kernel: kernel(operator.real),
-        specialization: vec![LOCAL_SIZE],
+        specialization: vec![tiling.invocations(), held, quads, depth, lanes_r, lanes_c, parts],
         bindings: bindings.list(),
-        params: bytemuck::bytes_of(&Params { stride, rows, dim: operator.dim }).to_vec(),
-        grid: Grid::Groups([stride.div_ceil(TILE), row_tiles, 1]),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        grid: Grid::Groups([across, down, 1]),
         cost: cost(operator, rows),
     }
 }
@@ -77,8 +84,15 @@ fn reference<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
 /// Multiply-adds below which a second thread costs more than it brings.
 const WORTH_A_THREAD: usize = 1 << 18;
 
-/// Threads share the columns.
 fn host<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
+    match dispatch.params::<Params>().rows {
+        1 => host_alone::<T>(dispatch, memory),
+        _ => host_batch::<T>(dispatch, memory),
+    }
+}
+
+/// Threads share the columns.
+fn host_alone<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
     let Params { stride, dim, .. } = dispatch.params();
     let (stride, dim) = (stride as usize, dim as usize);
     let z = memory.read::<T>(dispatch.slice("z"));
@@ -96,8 +110,8 @@ fn host<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
 }
 
 /// Threads share the trajectories; four rows of A serve all of a thread's.
-fn batch_host<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
-    let Params { stride, rows, dim } = dispatch.params();
+fn host_batch<T: Real>(dispatch: &Dispatch, memory: &HostMemory) {
+    let Params { stride, rows, dim, .. } = dispatch.params();
     let [stride, rows, dim] = [stride, rows, dim].map(|count| count as usize);
     let z = memory.read::<T>(dispatch.slice("z"));
     let a = memory.read::<T>(dispatch.slice("a"));

@@ -47,6 +47,15 @@ pub struct Team {
     slices: u32,
 }
 
+impl std::fmt::Display for Team {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::THREADS => f.write_str("threads"),
+            Self { columns, slices } => write!(f, "{columns} columns by {slices} slices"),
+        }
+    }
+}
+
 impl Team {
     /// The CPU device's, which takes every size.
     pub const THREADS: Self = Self { columns: 0, slices: 0 };

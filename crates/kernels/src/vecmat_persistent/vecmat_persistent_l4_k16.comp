@@ -1,6 +1,6 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#define REAL_F32
+#define LANES_K 4
+#define VALUES_K 16
 #include "common.glsl"
-#include "real.glsl"
-#include "vecmat_batch.glsl"
+#include "vecmat_persistent.glsl"
