@@ -70,9 +70,9 @@ fn traits_of(target: &Target) -> DeviceTraits {
         Target::Cpu => DeviceTraits::LEAST,
         Target::Vulkan(info) => DeviceTraits {
             shared_memory_bytes: info.limits.max_compute_shared_memory_bytes,
-            packed_dot_product: false,
             subgroup_size: info.features.subgroup_size,
             workgroup_invocations: info.limits.max_compute_workgroup_invocations,
+            ..DeviceTraits::LEAST
         },
     }
 }

@@ -157,9 +157,9 @@ mod tests {
 
     const H200: DeviceTraits = DeviceTraits {
         shared_memory_bytes: 49152,
-        packed_dot_product: true,
         subgroup_size: 32,
         workgroup_invocations: 1024,
+        ..DeviceTraits::LEAST
     };
 
     #[test]

@@ -83,9 +83,9 @@ fn one_step_of_any_size() {
 
 const H200: DeviceTraits = DeviceTraits {
     shared_memory_bytes: 49152,
-    packed_dot_product: true,
     subgroup_size: 32,
     workgroup_invocations: 1024,
+    ..DeviceTraits::LEAST
 };
 
 #[test]
