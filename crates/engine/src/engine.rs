@@ -213,6 +213,10 @@ impl Engine {
         options: EngineOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, EngineError> {
+        if model.has_no_head() && options.pooling.is_none() {
+            let problem = "has no head, it was saved for embeddings and makes no text; use 'resident embed'";
+            return Err(EngineError::Request(format!("{} {problem}", model.name())));
+        }
         let mut built = build(model, model.weights(), choice, &options)?;
         crate::fit::check(model, choice, &options, &built)?;
         let EngineOptions { context, kv_type, executor: wanted, autotune, measure_compute, session, .. } =

@@ -103,6 +103,11 @@ impl OpenModel {
         }))
     }
 
+    /// Whether it was saved without the head that makes logits.
+    pub(crate) fn has_no_head(&self) -> bool {
+        matches!(&self.source, Source::Checkpoint(checkpoint) if checkpoint.has_no_head())
+    }
+
     /// What the weights come from.
     pub(crate) fn source(&self) -> &Source {
         &self.source

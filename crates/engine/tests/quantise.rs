@@ -102,7 +102,7 @@ fn what_cannot_be_written_is_refused_by_name() {
     let text = std::fs::read_to_string(&path).expect("the configuration");
     let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     config["rope_scaling"] = serde_json::json!({
-        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512
+        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512, "beta_fast": 20.0
     });
     std::fs::remove_file(&path).expect("read-only as its original");
     std::fs::write(&path, config.to_string()).expect("the configuration");

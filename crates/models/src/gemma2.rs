@@ -12,6 +12,12 @@ const LAYERS_OF_27B: u32 = 46;
 /// Takes the configuration.
 pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Decoder, ModelError> {
     let mut keys = checkpoint.config()?;
+    if checkpoint.is_gguf() {
+        // What the format's readers take where early files of this family do not say it.
+        keys.set_default("attn_logit_softcapping", 50.0);
+        keys.set_default("final_logit_softcapping", 30.0);
+        keys.set_default("sliding_window", 4096);
+    }
     let config = DecoderConfig::take(&mut keys)?;
     // An older name beside the other one.
     if let Some(window) = keys.take_opt_size("sliding_window_size")? {

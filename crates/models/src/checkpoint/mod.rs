@@ -19,6 +19,7 @@ mod split;
 mod tensor_names;
 mod tensors;
 
+pub(crate) use config::yarn_mscale;
 pub use config::{ConfigReader, DecoderConfig, Rope, RopeScaling, TokenIds};
 pub use error::{CheckpointError, Place};
 pub use pooling::StoredPooling;
@@ -31,6 +32,9 @@ use split::Parts;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tensors::{TensorFile, TensorTable};
+
+/// The architectures whose rotary pairs GGUF stores side by side.
+pub(crate) const INTERLEAVED: [&str; 2] = ["llama", "smollm3"];
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
@@ -58,7 +62,7 @@ impl Checkpoint {
         if path.is_dir() {
             let config = HuggingFaceConfig::read(path)?;
             let wrapped = config.is_wrapped();
-            let canonical = if wrapped { tensor_names::without_wrapper } else { str::to_owned };
+            let canonical = if wrapped { tensor_names::without_wrapper } else { tensor_names::with_prefix };
             let tensors = safetensors::read_folder(path, canonical)?;
             let source = Source::Folder { path: path.to_owned(), config };
             let mut checkpoint = Checkpoint { label, source, tensors, notices: Vec::new() };
@@ -174,7 +178,7 @@ impl Checkpoint {
     /// Whether the rows of q_proj and k_proj are permuted so that a rotary pair is (2i, 2i + 1) instead of
     /// (i, i + head_dim / 2): GGUF stores Llama so.
     pub fn interleaved_rope(&self) -> bool {
-        matches!(&self.source, Source::Gguf { architecture, .. } if matches!(architecture.as_str(), "llama" | "smollm3"))
+        matches!(&self.source, Source::Gguf { architecture, .. } if INTERLEAVED.contains(&architecture.as_str()))
     }
 
     /// The configuration, every key still to be taken.
@@ -213,6 +217,12 @@ impl Checkpoint {
                 expected: format!("a token id below {rows}, the rows of {EMBEDDING}"),
             }),
         }
+    }
+
+    /// Whether the files hold a model without a head, saved for its hidden states: it makes embeddings and no text.
+    pub fn has_no_head(&self) -> bool {
+        let is_base = matches!(&self.source, Source::Folder { config, .. } if config.is_base());
+        is_base && self.tensors.get(HEAD).is_none()
     }
 
     /// Whether there is a tensor of this canonical name.

@@ -17,6 +17,18 @@ pub enum StoredPooling {
     Last,
 }
 
+impl StoredPooling {
+    const ALL: [Self; 2] = [Self::Mean, Self::Last];
+
+    /// GGUF's number of it.
+    pub(crate) fn in_gguf(self) -> u32 {
+        match self {
+            Self::Mean => 1,
+            Self::Last => 3,
+        }
+    }
+}
+
 /// The list of what a text goes through.
 const MODULES_FILE: &str = "modules.json";
 /// The configuration of one of them.
@@ -41,9 +53,10 @@ impl Checkpoint {
                 let found = directory.metadata(bytes.as_slice()).get::<u32>(&key)?;
                 match found {
                     None | Some(0) => Ok(None),
-                    Some(1) => Ok(Some(StoredPooling::Mean)),
-                    Some(3) => Ok(Some(StoredPooling::Last)),
-                    Some(other) => Err(unsupported(self.label.clone(), key, other.to_string())),
+                    Some(number) => match StoredPooling::ALL.iter().find(|way| way.in_gguf() == number) {
+                        Some(way) => Ok(Some(*way)),
+                        None => Err(unsupported(self.label.clone(), key, number.to_string())),
+                    },
                 }
             }
             Source::Folder { path, .. } => folder_pooling(path),

@@ -64,6 +64,14 @@ pub fn gguf(architecture: &str, canonical: &str) -> Option<String> {
     Some(format!("blk.{layer}.{}.{kind}", inverse(own, part).or_else(shared)?))
 }
 
+/// The name of a tensor of a folder. A model saved without its head, for embeddings, leaves out the prefix.
+pub(super) fn with_prefix(name: &str) -> String {
+    match ["embed_tokens.", "layers.", "norm."].iter().any(|part| name.starts_with(part)) {
+        true => format!("model.{name}"),
+        false => name.to_owned(),
+    }
+}
+
 /// Where the language model's tensors stand in a model that sees, too: before and after transformers 4.52.
 const LANGUAGE_PREFIXES: [(&str, &str); 3] = [
     ("language_model.model.", "model."),

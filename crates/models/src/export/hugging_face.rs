@@ -21,6 +21,8 @@ static ARCHITECTURES: &[(&str, &str)] = &[
     ("qwen3_moe", "qwen3moe"),
     ("gemma2", "gemma2"),
     ("gemma3_text", "gemma3"),
+    ("phi3", "phi3"),
+    ("smollm3", "smollm3"),
 ];
 
 /// Plans metadata and tensors. The tokenizer is the caller's.
@@ -42,7 +44,8 @@ pub(super) fn plan(export: &mut Export<'_>, to: Quantisation) -> Result<(), Mode
     if let Some(name) = checkpoint.folder().and_then(|folder| folder.file_name()) {
         file.set("general.name", &*name.to_string_lossy());
     }
-    Keys { file, label: checkpoint.label(), architecture, decoder: &decoder }.set()?;
+    let pooling = checkpoint.pooling()?;
+    Keys { file, label: checkpoint.label(), architecture, decoder: &decoder, pooling }.set()?;
     add_tensors(export, architecture, &decoder, to)
 }
 

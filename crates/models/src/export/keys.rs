@@ -1,8 +1,8 @@
 //! A decoder's sizes and constants as the keys of a GGUF file.
 
-use crate::checkpoint::RopeScaling;
 use crate::checkpoint::gguf::GgufWriter;
-use crate::decoder::Decoder;
+use crate::checkpoint::{RopeScaling, StoredPooling, yarn_mscale};
+use crate::decoder::{Biases, Decoder, LayerKind};
 use crate::error::ModelError;
 
 /// The base of Gemma 3's layers with a window, where a GGUF file does not say it.
@@ -16,6 +16,8 @@ pub(super) struct Keys<'a> {
     /// GGUF's name of the architecture.
     pub(super) architecture: &'a str,
     pub(super) decoder: &'a Decoder,
+    /// How it pools, where it makes embeddings.
+    pub(super) pooling: Option<StoredPooling>,
 }
 
 impl Keys<'_> {
@@ -55,13 +57,17 @@ impl Keys<'_> {
             ("attention.head_count_kv", config.num_key_value_heads),
             ("attention.key_length", config.head_dim),
             ("attention.value_length", config.head_dim),
-            ("rope.dimension_count", config.head_dim),
+            ("rope.dimension_count", config.rotary_dim),
             ("vocab_size", config.vocab_size),
         ] {
             self.count(name, value);
         }
         self.number("attention.layer_norm_rms_epsilon", config.rms_norm_eps);
+        if let Some(pooling) = self.pooling {
+            self.count("pooling_type", pooling.in_gguf());
+        }
         self.set_rope()?;
+        self.check_biases()?;
         self.set_windows()?;
         self.set_experts()?;
         self.set_scores()
@@ -77,7 +83,37 @@ impl Keys<'_> {
                 self.file.set(&key, "linear");
                 self.number("rope.scaling.factor", factor as f32);
             }
-            _ => return Err(self.refused("RoPE scaling but linear and llama3 that is translated here")),
+            RopeScaling::Yarn {
+                factor,
+                beta_fast: 32.0,
+                beta_slow: 1.0,
+                truncate: true,
+                attention_factor,
+                original_max_position_embeddings: original,
+            } => {
+                let key = self.key("rope.scaling.type");
+                self.file.set(&key, "yarn");
+                self.number("rope.scaling.factor", factor as f32);
+                self.count("rope.scaling.original_context_length", original);
+                // What stands there multiplies the factor that follows from the other one.
+                let on_top = attention_factor / yarn_mscale(factor, 1.0);
+                if on_top != 1.0 {
+                    self.number("rope.scaling.attn_factor", on_top as f32);
+                }
+            }
+            _ => {
+                return Err(self.refused(
+                    "RoPE scaling but linear, llama3 and yarn with its usual bounds that is translated here",
+                ));
+            }
+        }
+        if self.architecture == "smollm3" {
+            // GGUF's readers know which layers do without positions.
+            let usual = |(layer, kind): (usize, &LayerKind)| (kind.rope != 0) == ((layer + 1) % 4 == 0);
+            return match self.decoder.layers.iter().enumerate().all(usual) {
+                true => Ok(()),
+                false => Err(self.refused("other layers without positions than every fourth")),
+            };
         }
         for local in &self.decoder.other_ropes {
             if local.scaling != RopeScaling::None {
@@ -88,6 +124,15 @@ impl Keys<'_> {
             }
         }
         Ok(())
+    }
+
+    /// GGUF's readers look for biases in some architectures only.
+    fn check_biases(&self) -> Result<(), ModelError> {
+        let has_bias = self.decoder.biases != Biases::default();
+        match has_bias && !matches!(self.architecture, "llama" | "qwen2") {
+            true => Err(self.refused("biases")),
+            false => Ok(()),
+        }
     }
 
     /// A window on every layer, or on all but every so manyth.
@@ -139,6 +184,10 @@ impl Keys<'_> {
         };
         if (self.decoder.attention_scale * scalar.sqrt() - 1.0).abs() > 1e-5 {
             return Err(self.refused("other scale of the scores"));
+        }
+        let caps = [self.decoder.attention_cap, self.decoder.logit_cap];
+        if self.architecture == "gemma2" && caps.contains(&None) {
+            return Err(self.refused("key for scores and logits without a soft cap"));
         }
         if let Some(cap) = self.decoder.attention_cap {
             self.number("attn_logit_softcapping", cap);

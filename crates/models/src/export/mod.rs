@@ -10,7 +10,7 @@ mod synthetic;
 pub use synthetic::SynthFile;
 
 use crate::checkpoint::gguf::{GgufWriter, TensorInfo};
-use crate::checkpoint::{Checkpoint, TensorView, gguf_tensor_name};
+use crate::checkpoint::{Checkpoint, INTERLEAVED, TensorView, gguf_tensor_name};
 use crate::error::ModelError;
 use crate::quantisation::{ModelFacts, Quantisation};
 use rayon::prelude::*;
@@ -188,7 +188,9 @@ impl<'a> Export<'a> {
     ) -> Result<(), ExportError> {
         let view = self.checkpoint.tensor(name).map_err(ModelError::from)?;
         class.bytes_before += view.data.len() as u64;
-        let cols = view.shape.last().copied().unwrap_or(1);
+        // Where rows move, those of a vector are its elements.
+        let is_paired_vector = rounding.paired.is_some() && view.shape.len() == 1;
+        let cols = view.shape.last().copied().filter(|_| !is_paired_vector).unwrap_or(1);
         let rows = view.elements().checked_div(cols).unwrap_or(0) as usize;
         let stored_bytes = view.data.len() / rows.max(1);
         let row_bytes = rounding.dtype.row_bytes(cols).expect("planned with this type") as usize;
@@ -268,7 +270,7 @@ fn gguf_name(label: &str, architecture: &str, name: &str) -> Result<String, Mode
 /// The rows of a head of a tensor whose rotary pairs GGUF stores side by side.
 fn paired(architecture: &str, name: &str, head_dim: u32) -> Option<u32> {
     let rotated = ["self_attn.q_proj.", "self_attn.k_proj."].iter().any(|part| name.contains(part));
-    (rotated && architecture == "llama").then_some(head_dim)
+    (rotated && INTERLEAVED.contains(&architecture)).then_some(head_dim)
 }
 
 /// The row, in halves, that is written as row `row`, in pairs where heads of so many rows are paired.

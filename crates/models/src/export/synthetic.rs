@@ -49,7 +49,7 @@ impl SynthFile {
         // llama.cpp expects a family's tokens where its name stands in this one.
         file.set("general.name", "synthetic");
         file.set("general.description", label.as_str());
-        Keys { file: &mut file, label: &label, architecture, decoder: &decoder }.set()?;
+        Keys { file: &mut file, label: &label, architecture, decoder: &decoder, pooling: None }.set()?;
         file.set("general.quantization_version", 2u32);
         file.set("general.file_type", file_type(spec.types));
 

@@ -11,6 +11,9 @@ use std::path::Path;
 const CONFIG_FILE: &str = "config.json";
 const GENERATION_CONFIG_FILE: &str = "generation_config.json";
 
+/// How the names of classes without a head end: `Qwen3Model`.
+const BASE_CLASS: &str = "Model";
+
 /// Keys that say nothing about the mathematics of a forward pass: origin, training and how its matrices were sliced, what a
 /// Python call returns, and defaults of sampling. The dtype is among them because every tensor carries its own.
 static BOOKKEEPING: &[&str] = &[
@@ -148,11 +151,23 @@ impl HuggingFaceConfig {
         self.wrapper.is_some()
     }
 
+    /// Whether it is of a class without a head, whose name does not say that the embedding is one.
+    pub(in crate::checkpoint) fn is_base(&self) -> bool {
+        let classes = self.config.get("architectures").and_then(Value::as_array);
+        let is_base = |class: &Value| class.as_str().is_some_and(|class| class.ends_with(BASE_CLASS));
+        classes.is_some_and(|classes| classes.iter().any(is_base))
+            && self.config.get("tie_word_embeddings") != Some(&Value::Bool(true))
+    }
+
     /// The keys of `config.json` that can change results. A head whose tying is not mentioned is tied where it has
     /// no tensor.
     pub(in crate::checkpoint) fn reader(&self, is_tied: bool) -> Result<ConfigReader, CheckpointError> {
         let names = KeyNames::HuggingFace { prefix: String::new() };
         let mut keys = ConfigReader::new(&self.file, &self.architecture, names, self.config.clone());
+        if is_tied && self.is_base() {
+            // Nobody asks for the logits of a model without a head.
+            keys.ignore(&["tie_word_embeddings"]);
+        }
         keys.set_default("tie_word_embeddings", is_tied);
         keys.ignore(BOOKKEEPING);
         for (key, only) in [
@@ -166,10 +181,14 @@ impl HuggingFaceConfig {
         keys.expect("chunk_size_feed_forward", 0)?;
         let classes: Vec<String> = keys.take_opt("architectures")?.unwrap_or_default();
         let known = |class: &str| self.wrapper.is_some_and(|wrapper| wrapper.class == class);
-        match classes.iter().find(|class| !class.ends_with("ForCausalLM") && !known(class)) {
-            Some(other) => {
-                Err(keys.unsupported("architectures", clipped(other), "have causal language models"))
-            }
+        let is_read =
+            |class: &str| class.ends_with("ForCausalLM") || class.ends_with(BASE_CLASS) || known(class);
+        match classes.iter().find(|class| !is_read(class)) {
+            Some(other) => Err(keys.unsupported(
+                "architectures",
+                clipped(other),
+                "have causal language models, with a head or without",
+            )),
             None => Ok(keys),
         }
     }

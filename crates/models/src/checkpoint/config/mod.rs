@@ -16,6 +16,7 @@ mod token_ids;
 
 pub use decoder::DecoderConfig;
 pub use reader::ConfigReader;
+pub(crate) use rope::yarn_mscale;
 pub use rope::{Rope, RopeScaling};
 pub use token_ids::TokenIds;
 

@@ -222,7 +222,7 @@ fn take_yarn(keys: &mut ConfigReader, section: &mut ConfigReader) -> Result<Rope
 }
 
 /// What YaRN multiplies cosines and sines by, for contexts `factor` times as long.
-fn yarn_mscale(factor: f64, weight: f64) -> f64 {
+pub(crate) fn yarn_mscale(factor: f64, weight: f64) -> f64 {
     if factor <= 1.0 { 1.0 } else { 0.1 * weight * factor.ln() + 1.0 }
 }
 
