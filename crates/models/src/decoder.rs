@@ -23,8 +23,6 @@ use resident_plan::{BufferKind, PlanBuilder, PlanId, Program};
 pub(crate) struct Decoder {
     /// Sizes and constants.
     pub(crate) config: DecoderConfig,
-    /// Why no longer context is run than `config.max_position_embeddings`, where that is not the model's own limit.
-    pub(crate) context_limit: Option<String>,
     /// How each layer attends, and whether it has experts.
     pub(crate) layers: Vec<LayerKind>,
     /// Rotary positions that layers have beside `config.rope`.
@@ -92,7 +90,6 @@ impl Decoder {
     /// Llama's maths: everything else sets the fields in which it differs.
     pub(crate) fn plain(config: DecoderConfig) -> Self {
         Self {
-            context_limit: None,
             layers: vec![LayerKind::default(); config.num_hidden_layers as usize],
             other_ropes: Vec::new(),
             normalise_heads: false,

@@ -18,7 +18,8 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Decoder, ModelError> {
     // What the formats mean where they do not say it, of layers without a window and with one.
     let default_theta = if checkpoint.is_gguf() { [1e4, 1e4] } else { [1e6, 1e4] };
     let [global, local] = Rope::take_pair(&mut keys, default_theta)?;
-    let config = DecoderConfig::take_rotating(&mut keys, global, 1.0)?;
+    let mut config = DecoderConfig::take_rotating(&mut keys, global, 1.0)?;
+    config.limit_to(&local, &keys)?;
     let windows = keys.take_windows(config.num_hidden_layers, |layer| (layer + 1) % PATTERN != 0)?;
     // The reference implementation reads this key and does nothing with it.
     keys.expect("attn_logit_softcapping", Value::Null)?;

@@ -1,6 +1,6 @@
 //! A model ready to become resident: program, plans and the weights that fill it.
 
-use crate::checkpoint::{Checkpoint, DecoderConfig};
+use crate::checkpoint::{Checkpoint, DecoderConfig, RopeScaling};
 use crate::decoder::{Decoder, Table};
 use crate::error::ModelError;
 use crate::quantisation::{ModelFacts, Quantisation};
@@ -215,8 +215,13 @@ impl<'a> Model<'a> {
         let decoder = read(checkpoint)?;
         let longest = decoder.config.max_position_embeddings;
         if shape.context > longest {
-            let made_for = format!("the model was made for {longest}");
-            let reason = decoder.context_limit.unwrap_or(made_for);
+            let reason = match decoder.config.rope.scaling {
+                RopeScaling::LongRope { original_max_position_embeddings: original, .. } => format!(
+                    "the long_factor of its \"longrope\" for more than original_max_position_embeddings = {original} \
+                     is not supported"
+                ),
+                _ => format!("the model was made for {longest}"),
+            };
             return Err(ModelError::Shape(format!(
                 "{}: a context of {} tokens was asked for, {reason}",
                 checkpoint.label(),

@@ -20,7 +20,7 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Decoder, ModelError> {
         let head_dim = keys.peek_size("hidden_size")? / keys.peek_size("num_attention_heads")?;
         partial = f64::from(rotated) / f64::from(head_dim.max(1));
     }
-    let mut config = DecoderConfig::take_rotating(&mut keys, rope, partial)?;
+    let config = DecoderConfig::take_rotating(&mut keys, rope, partial)?;
     let windows = keys.take_windows(config.num_hidden_layers, |_| true)?;
     keys.expect("hidden_act", "silu")?;
     for bias in ["attention_bias", "lm_head_bias", "mlp_bias"] {
@@ -30,32 +30,8 @@ pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Decoder, ModelError> {
     keys.expect("full_attn_mod", 1)?;
     keys.expect("interpolate_factor", 1)?;
     keys.ignore(&["original_max_position_embeddings"]);
-    let context_limit = limit_to_original(&mut config, &keys)?;
     keys.finish()?;
-    Ok(Decoder { fused: true, context_limit, ..Decoder::plain(config) }.with_windows(windows))
-}
-
-/// The context within which the short factors count, and why it ends there.
-fn limit_to_original(config: &mut DecoderConfig, keys: &ConfigReader) -> Result<Option<String>, ModelError> {
-    let RopeScaling::LongRope { short_factor, original_max_position_embeddings: original, .. } =
-        &config.rope.scaling
-    else {
-        return Ok(None);
-    };
-    let pairs = config.rotary_dim as usize / 2;
-    if short_factor.len() != pairs {
-        let found = format!("{} values", short_factor.len());
-        return Err(keys.mismatch("short_factor", found, format!("{pairs}, one a rotary pair")).into());
-    }
-    if *original >= config.max_position_embeddings {
-        return Ok(None);
-    }
-    let limit = format!(
-        "the long_factor of its \"longrope\" for more than original_max_position_embeddings = {original} is not \
-         supported"
-    );
-    config.max_position_embeddings = *original;
-    Ok(Some(limit))
+    Ok(Decoder { fused: true, ..Decoder::plain(config) }.with_windows(windows))
 }
 
 /// `longrope` as GGUF stores it: the factors as tensors, the lengths and the factor on cosines and sines as keys.

@@ -217,6 +217,20 @@ fn other_rope_scaling_is_refused_by_name() {
 }
 
 #[test]
+fn longrope_ends_where_its_short_factors_do_in_every_architecture() {
+    let pairs = read_json(&llama_json()).unwrap().rotary_dim / 2;
+    let scaling = |factors: u32| {
+        let factors = vec![1.5; factors as usize];
+        json!({"rope_type": "longrope", "short_factor": factors, "long_factor": factors,
+               "original_max_position_embeddings": 64})
+    };
+    let config = read_json(&changed("rope_scaling", scaling(pairs))).unwrap();
+    assert_eq!(config.max_position_embeddings, 64);
+    let expected = format!("{} values, expected {pairs}, one a rotary pair", pairs + 1);
+    assert_json_refused(&changed("rope_scaling", scaling(pairs + 1)), &["short_factor", &expected]);
+}
+
+#[test]
 fn token_ids_of_both_files_are_merged() {
     let config = changed("eos_token_id", json!([2, 7]));
     let generation =

@@ -1,7 +1,7 @@
 //! The facts that every decoder-only transformer has, whatever its file format.
 
 use super::reader::ConfigReader;
-use super::rope::Rope;
+use super::rope::{Rope, RopeScaling};
 use crate::checkpoint::error::CheckpointError;
 
 /// Far above any model; keeps a mistaken count from becoming a long loop.
@@ -56,7 +56,7 @@ impl DecoderConfig {
         let num_attention_heads = keys.take_size("num_attention_heads")?;
         let head_dim = take_head_dim(keys, hidden_size, num_attention_heads)?;
         let rotary_dim = (f64::from(head_dim) * partial) as u32;
-        let config = DecoderConfig {
+        let mut config = DecoderConfig {
             architecture: keys.architecture().to_owned(),
             vocab_size: keys.take_size("vocab_size")?,
             hidden_size,
@@ -73,7 +73,26 @@ impl DecoderConfig {
         };
         keys.expect("rope.dimension_count", rotary_dim)?;
         config.check(keys)?;
+        let rope = config.rope.clone();
+        config.limit_to(&rope, keys)?;
         Ok(config)
+    }
+
+    /// Ends the context where the divisors of `longrope` do that are implemented, and refuses another number of them than
+    /// there are rotary pairs.
+    pub(crate) fn limit_to(&mut self, rope: &Rope, keys: &ConfigReader) -> Result<(), CheckpointError> {
+        let RopeScaling::LongRope { short_factor, original_max_position_embeddings: original, .. } =
+            &rope.scaling
+        else {
+            return Ok(());
+        };
+        let pairs = self.rotary_dim as usize / 2;
+        if short_factor.len() != pairs {
+            let found = format!("{} values", short_factor.len());
+            return Err(keys.mismatch("short_factor", found, format!("{pairs}, one a rotary pair")));
+        }
+        self.max_position_embeddings = self.max_position_embeddings.min(*original);
+        Ok(())
     }
 
     /// What the values must be to each other.
