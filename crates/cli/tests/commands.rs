@@ -212,6 +212,12 @@ fn embed_gives_each_text_a_vector_of_length_1() {
     fs::write(&file, texts.join("\n")).unwrap();
     let from_file = embed(&["--pooling", "mean", "--file"]).argument(&file).run().expect(0);
     assert_eq!(serde_json::from_str::<serde_json::Value>(from_file.text()).unwrap(), json);
+    let Some(model) = data("goldens-dev/qwen3/f32") else { return };
+    let flags = ["--pooling", "mean", "one", ""];
+    resident(["embed", "--device", "cpu", "-m"])
+        .argument(&model)
+        .arguments(flags)
+        .fails(1, &["text 2 is empty"]);
 }
 
 /// Every command that chooses a device, with these flags.

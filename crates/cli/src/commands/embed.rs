@@ -77,6 +77,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let tokenizer = open.tokenizer()?;
     let encode = |text: &String| tokenizer.encode_as_published(text, true);
     let texts: Vec<Vec<u32>> = args.texts()?.iter().map(encode).collect::<Result<_, _>>()?;
+    if let Some(index) = texts.iter().position(Vec::is_empty) {
+        let (text, name) = (index + 1, open.name());
+        bail!("text {text} is empty and {name} has no token that begins a text; leave it out");
+    }
     let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
     let limit = open.max_context()?;
     if longest > limit as usize {

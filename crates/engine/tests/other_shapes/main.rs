@@ -134,3 +134,29 @@ fn other_shapes_are_the_same_in_gguf_or_refused_by_name() {
         assert!(difference.relative_l2 < 1e-5, "{name}: {difference}");
     }
 }
+
+/// Early files of the family lack the keys, and their readers take these values.
+#[test]
+fn gemma_2_without_its_keys_has_the_usual_caps_and_window() {
+    let mut case = cases().remove("gemma2_caps").expect("the case");
+    case.config["attn_logit_softcapping"] = 50.0.into();
+    case.config["final_logit_softcapping"] = 30.0.into();
+    case.config["sliding_window"] = 4096.into();
+    let folder = case.folder();
+    let checkpoint = Checkpoint::open(folder.path()).expect("folder");
+    let mut bytes = Vec::new();
+    let export = Export::plan(&checkpoint, Quantisation::Bf16).expect("plan");
+    export.write(&mut bytes, &mut |_, _| {}).expect("written");
+    let keys = ["attn_logit_softcapping", "final_logit_softcapping", "attention.sliding_window"];
+    for key in keys.map(|key| format!("gemma2.{key}")) {
+        let at = bytes.windows(key.len()).position(|window| window == key.as_bytes()).expect("the key");
+        // Of another architecture, of which nobody asks.
+        bytes[at..at + 6].copy_from_slice(b"gemma9");
+    }
+    let path = folder.path().join("early.gguf");
+    fs::write(&path, bytes).expect("file");
+    let cpu = devices().remove(0);
+    let [found, expected] = [path.as_path(), folder.path()].map(|path| score(path, &cpu, &case.ids()));
+    let difference = resident_tensor::compare(&found, &expected);
+    assert!(difference.relative_l2 < 1e-6, "{difference}");
+}

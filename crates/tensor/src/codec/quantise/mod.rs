@@ -55,7 +55,30 @@ fn extreme(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |most: f32, value| if value.abs() > most.abs() { *value } else { most })
 }
 
-/// 1 / value, and 0 for 0.
+/// 1 / value, and 0 where that is beyond f32: of 0, and of scales so small that f16 rounds them to 0.
 fn inverse(value: f32) -> f32 {
-    if value == 0.0 { 0.0 } else { 1.0 / value }
+    let inverse = 1.0 / value;
+    if inverse.is_finite() { inverse } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::decode;
+
+    #[test]
+    fn weights_too_small_for_any_scale_become_zeros() {
+        for dtype in [DType::Q8_0, DType::Q5_0, DType::Q4_0, DType::Q6K, DType::Q4K] {
+            for tiny in [f32::from_bits(1), 1e-42, 1e-40, 1e-38, 1e-20] {
+                for signs in [[1.0, 1.0], [-1.0, 1.0], [1.0, 0.0], [0.0, -1.0]] {
+                    let values: Vec<f32> = (0..256).map(|index| tiny * signs[index % 2]).collect();
+                    let mut out = vec![0xff; 256 / dtype.block_len() * dtype.block_bytes()];
+                    encode(dtype, &values, &mut out).unwrap();
+                    let mut back = [f32::NAN; 256];
+                    decode(dtype, &out, &mut back);
+                    assert!(back.iter().all(|value| *value == 0.0), "{dtype}: {tiny:e} times {signs:?}");
+                }
+            }
+        }
+    }
 }
