@@ -3,9 +3,10 @@
 //! position puts k and v into the cache. Saves the phase that `rope_kv` is. Rows of one sequence would need each other's
 //! keys, so prefill keeps the two apart.
 //!
-//! A workgroup serves one query head: two or four of one KV head, which would read K and V once, took 5 % more of a decode step on
-//! an H200, where the caches serve the others. The positions of a row are cut into parts, a workgroup each, as its position alone demands: at least 128 positions each
-//! and at most [`MAX_PARTS`] parts. Several parts go to `partials`, and the workgroup that arrives last adds them up, in order.
+//! A workgroup serves one query head while a row is short, since the latency of one is what counts then, and several of a KV head from
+//! [`LONG`] positions on, so that K and V come from the cache of its core for all but the first of them. The positions of a row are cut into parts, a
+//! workgroup each, as its position alone demands: whole turns of a workgroup's subgroups while it is short, whole blocks when it is long, and no
+//! more than make [`WORKGROUPS`] in all. Several parts go to `partials`, and the workgroup that arrives last adds them up, in order.
 
 #[cfg(test)]
 mod tests;
@@ -16,12 +17,17 @@ use crate::rope_kv::{self, KV_BLOCK, KvType};
 use crate::{Access, Binding, DeviceTraits, Dispatch, Grid, Slice};
 use bytemuck::{Pod, Zeroable};
 
-/// Parts of a row's positions at most.
-pub const MAX_PARTS: u32 = 32;
-/// Positions of a part at least: those that a workgroup goes through at a time in subgroups of 32.
-const PART: u32 = 128;
+/// Workgroups that share a row at most, or as many as it has heads: a large card holds one a core. More would come in a
+/// second wave, which begins when the first ends: twice as many took 270 instead of 320 tokens/s on an H200 (8B, position 4 096).
+const WORKGROUPS: u32 = 128;
 /// Subgroups of a workgroup.
-const SUBGROUPS: u32 = 4;
+const SUBGROUPS: u32 = 8;
+/// Positions of a part that is worth a workgroup: a turn of its subgroups, if they have 32 invocations.
+const PART: u32 = SUBGROUPS * 32;
+/// Positions from which on a row is long.
+const LONG: u32 = 2048;
+/// Query heads of a KV head that a workgroup serves in long rows at most; so many subgroups read the same K and V at about the same time.
+const MOST_TOGETHER: u32 = 4;
 
 /// Push constants after the addresses.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -88,13 +94,38 @@ pub struct Bindings {
     pub y: Slice,
 }
 
-/// Parts that the positions of a row can have, by the window and the blocks of the table.
-pub fn most_parts(attention: &Attention) -> u32 {
+/// Positions that a row can attend to, by the window and the blocks of the table.
+fn most_positions(attention: &Attention) -> u32 {
     let context = attention.max_blocks * KV_BLOCK;
     // A window that does not begin with a block reaches into one more.
-    let positions =
-        if attention.window == 0 { context } else { context.min(attention.window + KV_BLOCK - 1) };
-    positions.div_ceil(PART).clamp(1, MAX_PARTS)
+    if attention.window == 0 { context } else { context.min(attention.window + KV_BLOCK - 1) }
+}
+
+/// How the positions of a row are shared by workgroups.
+struct Sharing {
+    /// Heads that a workgroup serves in long rows; 1 where no row is long.
+    together: u32,
+    /// Parts of a row at most, while it is short and when it is long.
+    parts: [u32; 2],
+    /// Workgroups of a row.
+    workgroups: u32,
+}
+
+impl Sharing {
+    fn of(attention: &Attention) -> Self {
+        let (heads, positions) = (attention.heads, most_positions(attention));
+        let together = if positions > LONG { attention.group(MOST_TOGETHER) } else { 1 };
+        let groups = heads / together;
+        let of = |count: u32| (WORKGROUPS / count).min(positions.div_ceil(PART)).max(1);
+        let parts = [of(heads), of(groups)];
+        Self { together, parts, workgroups: (heads * parts[0]).max(groups * parts[1]) }
+    }
+}
+
+/// Parts that the positions of a row can have.
+pub fn most_parts(attention: &Attention) -> u32 {
+    let Sharing { parts, .. } = Sharing::of(attention);
+    parts[0].max(parts[1])
 }
 
 /// Bytes of `partials` for up to `rows` rows; 0 where there is one part.
@@ -103,7 +134,8 @@ pub fn partial_bytes(attention: &Attention, rows: u32) -> u64 {
     // The zero-padded sums of a head, then a quad with its maximum and total.
     let padded = cache.words() * cache.dtype.values_per_word() + 4;
     let values = u64::from(heads) * u64::from(padded);
-    if most_parts(attention) == 1 { 0 } else { u64::from(rows) * u64::from(MAX_PARTS) * values * 4 }
+    let parts = u64::from(most_parts(attention));
+    if parts == 1 { 0 } else { u64::from(rows) * parts * values * 4 }
 }
 
 /// Bytes of `counters` for up to `rows` rows; 0 where there is one part.
@@ -153,15 +185,16 @@ pub fn dispatch(
     ];
     let normed = u32::from(head_norms.is_some());
     let [polls, publishes] = handover.specialization();
-    let (constants, shares) = attention.constants(1);
+    let (constants, _) = attention.constants(1);
     let subgroup = device.subgroup_size;
-    let own = [PART, MAX_PARTS, subgroup, rotary_dim, normed, polls, publishes];
+    let Sharing { together, parts, workgroups } = Sharing::of(attention);
+    let own = [subgroup, rotary_dim, normed, polls, publishes, together, LONG, parts[0], parts[1]];
     Dispatch {
         kernel,
         specialization: [&[SUBGROUPS * subgroup], &constants[..], &own].concat(),
         bindings: list,
         params: bytemuck::bytes_of(&Params { attention: attention.params(), qkv_stride, norm_eps }).to_vec(),
-        grid: Grid::Groups([rows, attention.cache.kv_heads * shares, most_parts(attention)]),
+        grid: Grid::Groups([workgroups, rows, 1]),
         cost: attention.cost(rows),
     }
 }
@@ -186,5 +219,5 @@ pub(super) fn arguments(dispatch: &Dispatch) -> (rope_kv::Params, u32) {
         max_blocks,
         norm_eps,
     };
-    (params, dispatch.specialization[9])
+    (params, dispatch.specialization[7])
 }
