@@ -341,11 +341,12 @@ impl Preparation<'_> {
         wanted: Option<Executor>,
     ) -> Result<(usize, f64), RolloutError> {
         let mut outcomes: Vec<Option<Result<f64, String>>> = vec![None; ways.len()];
-        let several = ways.windows(2).any(|pair| pair[0].0 == pair[1].0);
-        // Ways that are close to each other are measured twice, so that the first does not pay for a device that was idle.
+        let measured = |executor| wanted.is_none_or(|wanted| wanted == executor);
+        let several = ways.iter().filter(|(executor, _)| measured(*executor)).count() > 1;
+        // Where there is a choice all take turns twice: the first would pay for a device that was idle, any for other work on it.
         for round in 0..if several { 2 } else { 1 } {
             for (index, (executor, way)) in ways.iter().enumerate() {
-                if wanted.is_some_and(|wanted| wanted != *executor) {
+                if !measured(*executor) {
                     continue;
                 }
                 let tested = match way {
