@@ -112,7 +112,8 @@ impl Planes {
 
     /// Adds group `at` of a row of `groups` to the row's zeroed bytes.
     pub(super) fn pack(&self, quants: &[i8; GROUP], row: &mut [u8], at: usize, groups: usize) {
-        let in_table = |quant: i8| IQ4_NL_VALUES.iter().position(|v| *v == quant).expect("a table value") as u8;
+        let in_table =
+            |quant: i8| IQ4_NL_VALUES.iter().position(|v| *v == quant).expect("a table value") as u8;
         // Asked once a group and not once a quant, which is what loading a large model would wait for.
         let quants = match self.values {
             Values::Signed | Values::Unsigned => quants.map(|quant| quant as u8),
