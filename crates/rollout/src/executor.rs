@@ -54,16 +54,6 @@ pub(crate) enum Way {
     Persistent { shape: Shape, patience: u32 },
 }
 
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Replay(tiling) => tiling.fmt(f),
-            Self::Chain(team) => team.fmt(f),
-            Self::Persistent { shape, .. } => shape.fmt(f),
-        }
-    }
-}
-
 /// What decides between variants of the kernels.
 fn traits_of(target: &Target) -> DeviceTraits {
     match target {
@@ -129,6 +119,16 @@ impl Way {
                     false => Ok(ways),
                 }
             }
+        }
+    }
+
+    /// How it shares the work out there.
+    pub(crate) fn name(&self, target: &Target) -> String {
+        match (target, self) {
+            (Target::Cpu, _) => "threads".to_owned(),
+            (Target::Vulkan(_), Self::Replay(tiling)) => tiling.to_string(),
+            (Target::Vulkan(_), Self::Chain(team)) => team.to_string(),
+            (Target::Vulkan(_), Self::Persistent { shape, .. }) => shape.to_string(),
         }
     }
 

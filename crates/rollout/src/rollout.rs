@@ -140,7 +140,8 @@ impl Rollout {
             decode.load(&mut preparation.builder)?;
         }
         preparation.reset()?;
-        let (way, expected_rate) = preparation.choose(&ways, &mut candidates, request.executor)?;
+        let (way, expected_rate) =
+            preparation.choose(&ways, &mut candidates, request.executor, &choice.target)?;
         let mut check_seconds = BTreeMap::new();
         for check in Check::ALL.into_iter().filter(|check| check.stride(&request.strides) > 0) {
             debug_assert!(sets.contains(&(1 << check as u8)));
@@ -160,7 +161,7 @@ impl Rollout {
             request,
             executor: ways[way].0,
             way,
-            way_name: ways[way].1.to_string(),
+            way_name: ways[way].1.name(&choice.target),
             candidates,
             expected_rate,
             rerun,
@@ -339,6 +340,7 @@ impl Preparation<'_> {
         ways: &[(Executor, Way)],
         candidates: &mut Vec<Candidate>,
         wanted: Option<Executor>,
+        target: &Target,
     ) -> Result<(usize, f64), RolloutError> {
         let mut outcomes: Vec<Option<Result<f64, String>>> = vec![None; ways.len()];
         let measured = |executor| wanted.is_none_or(|wanted| wanted == executor);
@@ -370,7 +372,7 @@ impl Preparation<'_> {
             {
                 best = Some((index, rate));
             }
-            candidates.push(Candidate { executor: *executor, way: Some(way.to_string()), outcome });
+            candidates.push(Candidate { executor: *executor, way: Some(way.name(target)), outcome });
         }
         candidates.sort_by_key(|candidate| candidate.executor);
         // Replayed dispatches always run, so it was one that was named.

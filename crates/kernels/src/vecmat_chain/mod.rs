@@ -49,10 +49,7 @@ pub struct Team {
 
 impl std::fmt::Display for Team {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match *self {
-            Self::THREADS => f.write_str("threads"),
-            Self { columns, slices } => write!(f, "{columns} columns by {slices} slices"),
-        }
+        write!(f, "{} columns by {} slices", self.columns, self.slices)
     }
 }
 
