@@ -123,12 +123,14 @@ impl Job {
             _ if reads_planes => Way::new(4, 1, 384, 224),
             0..4 if is_head => Way::new(2, 2, 256, 1187).in_halves(),
             0..4 => Way::new(1, 2, 1024, 256).in_halves(),
-            4 if self.rows > 16384 => Way::new(1, 1, 512, 256),
-            4 => Way::new(1, 2, 512, 256),
+            4 if is_head => Way::new(1, 1, 512, 256),
+            4 if self.rows > 16384 => Way::new(2, 2, 512, 128).in_halves(),
+            4 if self.rows > 4096 => Way::new(1, 2, 512, 256),
+            4 => Way::new(1, 2, 1024, 128).in_halves(),
             5..8 if is_head => Way::new(2, 3, 384, 256).in_halves(),
             5..8 if self.rows > 16384 => Way::new(3, 1, 512, 336).in_halves(),
             5..8 => Way::new(1, 1, 576, 224),
-            _ => Way::new(1, 2, 768, 256),
+            _ => Way::new(1, 4, 768, 128),
         }
     }
 }
@@ -143,7 +145,10 @@ impl Workgroup {
         let job = Job::new(rows, (dtype, cols), multiple, staged_bytes, device);
         job.shared_out(match (int16, polls) {
             (true, true) => job.handed_over(reads_planes),
-            (false, true) if job.rows > 65536 => Way::new(4, 1, 256, 4748),
+            (false, true) if job.rows > 65536 => Way::new(2, 1, 384, 2532).in_halves(),
+            (false, true) if job.rows <= 4096 && job.chunks == 4 * job.subgroup => {
+                Way::new(3, 4, 480, 103).in_halves()
+            }
             (false, true) => Way::new(4, 4, 512, 256).in_halves(),
             (true, false) if !reads_planes => Way::new(1, 2, 512, 512),
             (true, false) => Way::new(4, 1, 384, 224),

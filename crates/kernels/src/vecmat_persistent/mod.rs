@@ -49,7 +49,6 @@ pub const SLOTS: u32 = 4;
 struct Params {
     stride: u32,
     patience: u32,
-    rows: u32,
 }
 
 crate::bindings! {
@@ -177,9 +176,9 @@ pub fn dispatch(operator: Operator, shape: Shape, patience: u32, bindings: Bindi
     };
     Dispatch {
         kernel,
-        specialization: vec![subgroup * subgroups, operator.dim, subgroup, subgroups, team_rows, batch],
+        specialization: vec![subgroup * subgroups, operator.dim, subgroup, subgroups, team_rows, batch, rows],
         bindings: bindings.list(),
-        params: bytemuck::bytes_of(&Params { stride: operator.stride(), patience, rows }).to_vec(),
+        params: bytemuck::bytes_of(&Params { stride: operator.stride(), patience }).to_vec(),
         grid: Grid::Groups([shape.workgroups, shape.teams, 1]),
         cost: Cost {
             weight_bytes: operator.bytes(),
@@ -191,7 +190,8 @@ pub fn dispatch(operator: Operator, shape: Shape, patience: u32, bindings: Bindi
 
 /// The plain reference. The ring is left as `persistent_begin` made it: what it holds afterwards is nobody's business.
 fn run(dispatch: &Dispatch, memory: &HostMemory) {
-    let Params { stride, rows, .. } = dispatch.params();
+    let Params { stride, .. } = dispatch.params();
+    let rows = dispatch.specialization[6];
     let (stride, dim) = (stride as usize, dispatch.specialization[1] as usize);
     let steps = memory.read::<u32>(dispatch.slice("control"))[1];
     let a = memory.read::<f32>(dispatch.slice("a"));

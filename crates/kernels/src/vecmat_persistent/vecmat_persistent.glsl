@@ -16,6 +16,7 @@ layout(constant_id = 2) const uint SUBGROUP = 32;
 layout(constant_id = 3) const uint SUBGROUPS = 1; // of a workgroup; local_size_x = SUBGROUP * SUBGROUPS
 layout(constant_id = 4) const uint ROWS = 1;      // trajectories of a workgroup
 layout(constant_id = 5) const uint BATCH = 1;     // of them between two barriers; at most SUBGROUPS
+layout(constant_id = 6) const uint ALL_ROWS = 1;  // trajectories of all workgroups
 
 layout(buffer_reference, std430, buffer_reference_align = 4) volatile devicecoherent buffer SharedWords { uint at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) volatile devicecoherent buffer SharedWords4 { uvec4 at[]; };
@@ -29,7 +30,6 @@ layout(push_constant, std430) uniform Push {
   MutableWords status;  // [0] = 1 once a word did not come
   uint stride;
   uint patience;        // polls before a word is given up
-  uint rows;            // trajectories of all workgroups
 };
 
 const uint NOT_READY = 0xffffffffu;
@@ -42,7 +42,7 @@ uvec4 asked[VALUES_K / 4];
 
 // Asks for exactly the words that this lane multiplies.
 void ask(uint t, uint row) {
-  const uint from = (((t & 3) * rows + row) * PADDED + gl_SubgroupID * SLICE) / 4 + gl_SubgroupInvocationID % LANES_K;
+  const uint from = (((t & 3) * ALL_ROWS + row) * PADDED + gl_SubgroupID * SLICE) / 4 + gl_SubgroupInvocationID % LANES_K;
   [[unroll]] for (uint j = 0; j < VALUES_K / 4; ++j) asked[j] = slots.at[from + j * LANES_K];
 }
 
@@ -50,7 +50,7 @@ void main() {
   const uint lane = gl_SubgroupInvocationID, w = gl_SubgroupID;
   const uint lane_k = lane % LANES_K, lane_c = lane / LANES_K;
   const uint first_column = gl_WorkGroupID.x * COLUMNS;
-  const uint first_row = gl_WorkGroupID.y * ROWS, own_rows = ROWS == 1 ? 1 : min(ROWS, rows - first_row);
+  const uint first_row = ALL_ROWS == 1 ? 0 : gl_WorkGroupID.y * ROWS, own_rows = ROWS == 1 ? 1 : min(ROWS, ALL_ROWS - first_row);
   const uint steps = control.at[1];
   float held[VALUES_K * 4];
   [[unroll]] for (uint k = 0; k < VALUES_K; ++k) {
@@ -70,20 +70,20 @@ void main() {
     for (uint done = 0; done < own_rows; done += BATCH) {
       const uint copy = (turn++ & 1) * BATCH * SUBGROUPS * COLUMNS;
       const uint begin = first_row + done, count = BATCH == 1 ? 1 : min(BATCH, own_rows - done);
-      ask(t, begin);
+      if (BATCH > 1) ask(t, begin);
       for (uint b = 0; b < count; ++b) {
         // Each lane leaves the loop by itself.
         uint polls = 0;
         bool complete;
-        while (true) {
+        do {
+          // One trajectory's words, and those that were not there yet; with several, they were asked for before.
+          if (BATCH == 1 || polls > 0) ask(t, begin + b);
           complete = true;
           [[unroll]] for (uint j = 0; j < VALUES_K / 4; ++j) {
             uvec4 q = asked[j];
             complete = complete && q.x != NOT_READY && q.y != NOT_READY && q.z != NOT_READY && q.w != NOT_READY;
           }
-          if (complete || ++polls >= patience_left) break;
-          ask(t, begin + b);
-        }
+        } while (!complete && ++polls < patience_left);
         if (!complete) {
           patience_left = 1;
           status.at[0] = 1;
@@ -109,7 +109,7 @@ void main() {
       barrier();
       // A subgroup a trajectory adds the subgroups' sums and publishes; the others are already polling for the next turn.
       if (w < count) {
-        const uint row = begin + w;
+        const uint row = BATCH == 1 ? begin : begin + w;
         const uint sharing = SUBGROUP / COLUMNS; // lanes that add for one column
         float total = 0.0, other = 0.0;
         [[unroll]] for (uint i = 0; i < (SUBGROUPS + sharing - 1) / sharing; ++i) {
@@ -124,8 +124,8 @@ void main() {
         uint own = first_column + lane;
         if (lane < COLUMNS && own < PADDED) {
           uint bits = floatBitsToUint(total);
-          words.at[(((t + 1) & 3) * rows + row) * PADDED + own] = bits == NOT_READY ? 0x7fc00000u : bits;
-          words.at[(((t + 3) & 3) * rows + row) * PADDED + own] = NOT_READY;
+          words.at[(((t + 1) & 3) * ALL_ROWS + row) * PADDED + own] = bits == NOT_READY ? 0x7fc00000u : bits;
+          words.at[(((t + 3) & 3) * ALL_ROWS + row) * PADDED + own] = NOT_READY;
           if (own < DIM) {
             const uint at = row * stride + own;
             if (t + 2 == steps) before.at[at] = total;
