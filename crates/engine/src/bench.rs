@@ -110,7 +110,7 @@ impl Engine {
         let (_, plan) = self.prefill_plan(1);
         let ticket = self.submit_rows(plan, &[0], depth, true, Some(params))?;
         self.session.wait(ticket)?;
-        let decode = self.decode.at(depth);
+        let decode = self.decode;
         let mut phases: BTreeMap<(String, &str), (u32, u64)> = BTreeMap::new();
         for time in self.session.profile(decode)? {
             let label = time.label.rsplit('.').next().unwrap_or(time.label).to_owned();

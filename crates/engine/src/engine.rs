@@ -12,7 +12,7 @@ use resident_kernels::{DeviceTraits, Dispatch, Slice};
 use resident_ledger::{Ledger, class};
 use resident_models::checkpoint::DecoderConfig;
 use resident_models::{
-    DecodePlans, Executor, Handles, Model, Quantisation, RowFiller, Shape, SinkError, StepBuffers, WeightSink,
+    Executor, Handles, Model, Quantisation, RowFiller, Shape, SinkError, StepBuffers, WeightSink,
 };
 use resident_plan::{BufferKind, PlanId};
 use resident_runtime::{Choice, Kind, Session, SessionBuilder, SessionOptions, Target, Ticket};
@@ -160,7 +160,7 @@ pub struct Engine {
     pub(crate) session: Session,
     pub(crate) handles: Handles,
     /// The plan of a decode step.
-    pub(crate) decode: DecodePlans,
+    pub(crate) decode: PlanId,
     executor: ChosenExecutor,
     kv_type: KvType,
     pub(crate) config: DecoderConfig,
@@ -224,7 +224,7 @@ impl Engine {
         let mut program = std::mem::take(&mut built.program);
         let ledger = Arc::new(Ledger::new());
         if let (Target::Vulkan(info), Kind::Gpu, true) = (&choice.target, choice.kind(), autotune) {
-            let plans: Vec<PlanId> = built.handles.decode.iter().flat_map(DecodePlans::all).collect();
+            let plans: Vec<PlanId> = built.handles.decode.iter().map(|(_, plan)| *plan).collect();
             Tuning::of(info, &program, &plans, &ledger, &session)?.apply(&mut program);
         }
         let mut builder = SessionBuilder::new(&choice.target, program, ledger, session)?;
@@ -284,7 +284,7 @@ impl Engine {
 
     /// What decode multiplies weights with: `f32`, or `int16` where some matrices meet 16-bit integers.
     pub fn activations(&self) -> &'static str {
-        let steps = &self.session.program().plan_of(self.decode.plan).steps;
+        let steps = &self.session.program().plan_of(self.decode).steps;
         let int16 = steps.iter().any(|step| step.dispatch.kernel.name.ends_with("_int16"));
         if int16 { "int16" } else { "f32" }
     }
@@ -306,7 +306,7 @@ impl Engine {
 
     /// Weight bytes that a decode step reads, by the plan's own account.
     pub fn weight_bytes_per_token(&self) -> u64 {
-        self.session.program().plan_of(self.decode.plan).cost().weight_bytes
+        self.session.program().plan_of(self.decode).cost().weight_bytes
     }
 
     /// Operations a second of a matrix product on this device, if that was to be measured while loading.
@@ -316,7 +316,7 @@ impl Engine {
 
     /// Operations of a decode step, without attention's, which grow with the context.
     pub fn operations_per_token(&self) -> u64 {
-        let steps = &self.session.program().plan_of(self.decode.plan).steps;
+        let steps = &self.session.program().plan_of(self.decode).steps;
         let linear = steps.iter().map(|step| step.dispatch.cost).filter(|cost| cost.weight_bytes > 0);
         linear.map(|cost| cost.operations).sum()
     }

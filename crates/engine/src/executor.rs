@@ -6,7 +6,7 @@ use crate::engine::{slot_bytes, slot_of};
 use crate::{EngineError, Sampling};
 use resident_kernels::step::SlotHeader;
 use resident_ledger::class;
-use resident_models::{DecodePlans, Executor, Handles, StepBuffers};
+use resident_models::{Executor, Handles, StepBuffers};
 use resident_plan::PlanId;
 use resident_runtime::{Kind, SessionBuilder};
 use std::time::{Duration, Instant};
@@ -42,27 +42,21 @@ pub(crate) fn choose(
     handles: &Handles,
     wanted: Option<Executor>,
     context: u32,
-) -> Result<(ChosenExecutor, DecodePlans), EngineError> {
-    let plans_of = |wanted: Executor| handles.decode.iter().find(|plans| plans.executor == wanted).copied();
-    let barriers = plans_of(Executor::Barriers).expect("every model has these plans");
-    let chosen =
-        |plans: DecodePlans, reason| Ok((ChosenExecutor { executor: plans.executor, reason }, plans));
-    let Some(handover) = plans_of(Executor::Handover) else {
+) -> Result<(ChosenExecutor, PlanId), EngineError> {
+    let plan_of = |wanted: Executor| handles.decode.iter().find(|(executor, _)| *executor == wanted);
+    let (_, barriers) = *plan_of(Executor::Barriers).expect("every model has this plan");
+    let chosen = |executor, plan, reason| Ok((ChosenExecutor { executor, reason }, plan));
+    let Some((_, handover)) = plan_of(Executor::Handover).copied() else {
         let reason = if wanted.is_some() { "asked for" } else { "a hand-over is for hardware GPUs" };
-        return chosen(barriers, reason.into());
+        return chosen(Executor::Barriers, barriers, reason.into());
     };
     let mut rehearse = |plan| Rehearsal { builder, handles, plan, steps: STEPS.min(context - 1) }.run();
-    let (expected, with_barriers) = rehearse(barriers.plan)?;
-    let (found, mut with_handover) = rehearse(handover.plan)?;
-    let mut passed = expected == found;
-    if let Some(short) = handover.short {
-        let (found, time) = rehearse(short)?;
-        passed &= expected == found;
-        with_handover = time;
-    }
+    let (expected, with_barriers) = rehearse(barriers)?;
+    let (found, with_handover) = rehearse(handover)?;
+    let passed = expected == found;
     if wanted == Some(Executor::Handover) {
         return match passed {
-            true => chosen(handover, "asked for; passed the self-test".into()),
+            true => chosen(Executor::Handover, handover, "asked for; passed the self-test".into()),
             false => Err(EngineError::Request(format!(
                 "executor handover: the self-test decoded {found:?} where barriers decode {expected:?}; this driver does not run it, use --executor barriers"
             ))),
@@ -71,9 +65,11 @@ pub(crate) fn choose(
     let micros = |time: Duration| (time.as_secs_f64() * 1e6).round();
     let times = format!("{} against {} µs a step", micros(with_handover), micros(with_barriers));
     match passed {
-        false => chosen(barriers, "the hand-over did not pass the self-test".into()),
-        true if with_handover < with_barriers => chosen(handover, format!("faster than barriers, {times}")),
-        true => chosen(barriers, format!("a hand-over is not faster, {times}")),
+        false => chosen(Executor::Barriers, barriers, "the hand-over did not pass the self-test".into()),
+        true if with_handover < with_barriers => {
+            chosen(Executor::Handover, handover, format!("faster than barriers, {times}"))
+        }
+        true => chosen(Executor::Barriers, barriers, format!("a hand-over is not faster, {times}")),
     }
 }
 

@@ -128,9 +128,7 @@ impl Engine {
         let (first, prefill_submits) = self.prefill(first_position, request.prompt, params)?;
         // A device that works while it is being called has nothing to overlap: each token is told when it is there.
         let (ahead, steps) = if self.session.is_asynchronous() { (2, FIRST_BATCH) } else { (1, 1) };
-        let batches = VecDeque::new();
-        let mut run =
-            Run { engine: self, batches, ahead, submitted: 1, steps, wanted, first_position: next_position };
+        let mut run = Run { engine: self, batches: VecDeque::new(), ahead, submitted: 1, steps, wanted };
         run.batches.push_back((1, first));
         run.fill_queue()?;
 
@@ -246,8 +244,6 @@ struct Run<'a> {
     steps: u32,
     /// Tokens to generate at most.
     wanted: u32,
-    /// Where the first of them will stand.
-    first_position: u32,
 }
 
 impl Run<'_> {
@@ -255,10 +251,7 @@ impl Run<'_> {
     fn fill_queue(&mut self) -> Result<(), EngineError> {
         while self.batches.len() < self.ahead && self.submitted < self.wanted {
             let steps = self.steps.min(self.wanted - self.submitted);
-            // The first token of all was sampled where the prompt ends.
-            let first = self.first_position + self.submitted - 1;
-            let plans: Vec<PlanId> =
-                (first..first + steps).map(|position| self.engine.decode.at(position)).collect();
+            let plans: Vec<PlanId> = vec![self.engine.decode; steps as usize];
             let ticket = self.engine.session.submit(&plans)?;
             self.batches.push_back((steps, ticket));
             self.submitted += steps;

@@ -9,7 +9,7 @@ use crate::error::ModelError;
 use crate::experts::ExpertShape;
 use crate::layer_weights::{Layer, LayerBuilder, Mlp};
 use crate::layers::{Activation, Norm, Rows, Then, add_to_stream, embedding, handover_of, linear, norm_rows};
-use crate::model::{DecodePlans, Executor, Shape, StepBuffers};
+use crate::model::{Executor, Shape, StepBuffers};
 use crate::rope;
 use crate::weights::{Matrix, SinkError, Source, WeightPlan, WeightSink};
 use resident_kernels::attention::{self, Attention};
@@ -319,27 +319,13 @@ impl Resident {
         self.step
     }
 
-    /// The plans of an executor. One for short rows pays where nothing else waits: with barriers a step is longer than what it saves.
-    pub(crate) fn decode_plans(&self, program: &mut Program, executor: Executor) -> DecodePlans {
-        match executor {
-            Executor::Barriers => {
-                let plan = program.plan("decode", 1);
-                DecodePlans { executor, plan: self.decode_plan(plan, u32::MAX), short: None }
-            }
-            Executor::Handover => {
-                let mut built = |name, reach| self.decode_plan(program.plan_with_handover(name, 1), reach);
-                let plan = built("decode_handover", u32::MAX);
-                let short = (self.shape.context > DecodePlans::SHORT)
-                    .then(|| built("decode_handover_short", DecodePlans::SHORT));
-                DecodePlans { executor, plan, short }
-            }
-        }
-    }
-
-    /// One row: embeds the current token, samples the next one and makes it the current one. Attention is shared out for rows of up
-    /// to `reach` positions.
-    fn decode_plan(&self, mut plan: PlanBuilder, reach: u32) -> PlanId {
-        let hidden = self.layers(&mut plan, reach);
+    /// One row: embeds the current token, samples the next one and makes it the current one.
+    pub(crate) fn decode_plan(&self, program: &mut Program, executor: Executor) -> PlanId {
+        let mut plan = match executor {
+            Executor::Barriers => program.plan("decode", 1),
+            Executor::Handover => program.plan_with_handover("decode_handover", 1),
+        };
+        let hidden = self.layers(&mut plan);
         let rows = self.rows(1);
         let logits = Activation::new(&mut plan, "logits", 1, self.config().vocab_size);
         linear(&mut plan, "lm_head", &self.head, (hidden, Some(self.norm)), rows, logits, self.logits());
@@ -352,7 +338,7 @@ impl Resident {
     pub(crate) fn prefill_plan(&self, program: &mut Program, rows: u32) -> PlanId {
         let mut plan = program.plan(format!("prefill_{rows}"), rows);
         self.load_rows(&mut plan);
-        let hidden = self.layers(&mut plan, u32::MAX);
+        let hidden = self.layers(&mut plan);
         let sampled = Rows { capacity: 1, count: self.step.layout.logit_count(self.step.step) };
         let last = Activation::new(&mut plan, "last", 1, self.config().hidden_size);
         let gather = gather_rows::GatherRows {
@@ -379,7 +365,7 @@ impl Resident {
         let logits = program.buffer("scores", u64::from(rows) * u64::from(stride) * 4, BufferKind::State);
         let mut plan = program.plan(format!("score_{rows}"), rows);
         self.load_rows(&mut plan);
-        let hidden = self.layers(&mut plan, u32::MAX);
+        let hidden = self.layers(&mut plan);
         let to = Activation { slice: logits, stride, packed: None };
         linear(
             &mut plan,
@@ -400,7 +386,7 @@ impl Resident {
         let embedding = program.buffer("embedding", u64::from(cols) * 4, BufferKind::State);
         let mut plan = program.plan(format!("embed_{rows}"), rows);
         self.load_rows(&mut plan);
-        let hidden = self.layers(&mut plan, u32::MAX);
+        let hidden = self.layers(&mut plan);
         let normed = Activation::new(&mut plan, "normed", rows, cols);
         norm_rows(&mut plan, "norm".to_owned(), (hidden, self.norm), cols, self.rows(rows), normed, None);
         let bindings = pool_rows::Bindings {
@@ -429,8 +415,8 @@ impl Resident {
         plan.dispatch("load_rows", load_rows::dispatch(params, bindings));
     }
 
-    /// The embedding and all layers: the residual stream after the last one. One row's attention is shared out for up to `reach` positions.
-    fn layers(&self, plan: &mut PlanBuilder, reach: u32) -> Activation {
+    /// The embedding and all layers: the residual stream after the last one.
+    fn layers(&self, plan: &mut PlanBuilder) -> Activation {
         let config = self.config();
         let capacity = plan.rows();
         let rows = self.rows(capacity);
@@ -439,7 +425,7 @@ impl Resident {
         embedding(plan, &self.embed, rows, step_rows, self.decoder.embed_scale, hidden);
         for (index, layer) in self.layers.iter().enumerate() {
             let label = |part: &str| format!("layers.{index}.{part}");
-            let attended = self.attention(plan, layer, &label, (rows, reach), hidden);
+            let attended = self.attention(plan, layer, &label, rows, hidden);
             let [attention_norm, mlp_norm] = layer.result_norms.map_or([None; 2], |norms| norms.map(Some));
             let sum = Activation::handed_on(plan, &label("attention_sum"), capacity, config.hidden_size);
             add_to_stream(plan, &label("o_proj"), &layer.o, (attended, attention_norm), rows, hidden, sum);
@@ -473,7 +459,7 @@ impl Resident {
         plan: &mut PlanBuilder,
         layer: &Layer,
         label: &impl Fn(&str) -> String,
-        (rows, reach): (Rows, u32),
+        rows: Rows,
         hidden: Activation,
     ) -> Activation {
         let DecoderConfig { num_attention_heads: heads, num_key_value_heads: kv_heads, head_dim, .. } =
@@ -502,7 +488,6 @@ impl Resident {
                 norm_eps: self.config().rms_norm_eps,
                 qkv_stride: qkv.stride,
                 handover: handover_of(plan, qkv.slice, attended.slice),
-                reach,
             };
             let bindings = attention::rope::Bindings {
                 qkv: qkv.slice,

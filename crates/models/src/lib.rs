@@ -29,9 +29,7 @@ mod weights;
 
 pub use error::ModelError;
 pub use export::{Export, ExportError, SynthFile, TensorClass};
-pub use model::{
-    DecodePlans, EmbedPlan, Executor, Handles, Model, ScorePlan, Shape, StepBuffers, max_context,
-};
+pub use model::{EmbedPlan, Executor, Handles, Model, ScorePlan, Shape, StepBuffers, max_context};
 pub use quantisation::{ModelFacts, Quantisation, UnknownQuantisation};
 pub use synth::{SynthError, SynthSpec};
 pub use weights::{RowFiller, SinkError, WeightSink};

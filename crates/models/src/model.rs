@@ -130,38 +130,11 @@ impl Executor {
     }
 }
 
-/// The decode plans of an executor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DecodePlans {
-    /// How their steps wait for each other.
-    pub executor: Executor,
-    /// For rows at any position.
-    pub plan: PlanId,
-    /// The same steps with fewer workgroups in attention, for positions below [`SHORT`](Self::SHORT); right at all of them.
-    pub short: Option<PlanId>,
-}
-
-impl DecodePlans {
-    /// Positions of short rows. Workgroups that find no positions still take a place on the device: for a row at its beginning 112 of
-    /// them took 4 % of a step of Qwen3-0.6B on an H200.
-    pub const SHORT: u32 = 512;
-
-    /// The plan for a row at this position.
-    pub fn at(&self, position: u32) -> PlanId {
-        self.short.filter(|_| position < Self::SHORT).unwrap_or(self.plan)
-    }
-
-    /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = PlanId> {
-        [Some(self.plan), self.short].into_iter().flatten()
-    }
-}
-
 /// What a runner of the program needs to know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Handles {
     /// One token in, the next one out: the same steps for every executor of the shape.
-    pub decode: Vec<DecodePlans>,
+    pub decode: Vec<(Executor, PlanId)>,
     /// Prefill plans with their rows, ascending.
     pub prefill: Vec<(u32, PlanId)>,
     /// The plan that returns all logits.
@@ -272,8 +245,11 @@ impl<'a> Model<'a> {
             ModelFacts { layers: decoder.config.num_hidden_layers, tied: decoder.config.tie_word_embeddings };
         let mut weights = WeightPlan::new(origin, facts, shape.max_buffer_bytes);
         let (resident, tables) = decoder.declare(&mut program, &mut weights, shape.clone())?;
-        let decode =
-            shape.executors.iter().map(|executor| resident.decode_plans(&mut program, *executor)).collect();
+        let decode = shape
+            .executors
+            .iter()
+            .map(|executor| (*executor, resident.decode_plan(&mut program, *executor)))
+            .collect();
         let prefill = shape
             .prefill_rows
             .iter()

@@ -266,7 +266,7 @@ mod tests {
         let model = crate::Model::synthetic(&spec, shape).unwrap();
         assert!((30.5e9..30.6e9).contains(&(model.parameters as f64)), "{}", model.parameters);
         // 3.3 billion parameters less the embedding, at 34 bytes for 32.
-        let read = model.program.plan_of(model.handles.decode[0].plan).cost().weight_bytes as f64;
+        let read = model.program.plan_of(model.handles.decode[0].1).cost().weight_bytes as f64;
         let active = 48.0 * (8.0 * 3.0 * 768.0 * 2048.0 + 2048.0 * (128.0 + 2.0 * 4096.0 + 2.0 * 512.0))
             + 2048.0 * 151_936.0;
         assert!((read / (active * 34.0 / 32.0) - 1.0).abs() < 1e-3, "{read} bytes");

@@ -3,7 +3,7 @@
 use resident_kernels::DeviceTraits;
 use resident_kernels::rope_kv::KvType;
 use resident_models::checkpoint::Checkpoint;
-use resident_models::{DecodePlans, Executor, Model, Shape};
+use resident_models::{Executor, Model, Shape};
 use std::path::Path;
 
 #[test]
@@ -32,7 +32,7 @@ fn the_decode_plans_of_the_embedded_model() {
             step.dispatch.kernel.name
         );
     }
-    for DecodePlans { executor, plan, .. } in model.handles.decode {
+    for (executor, plan) in model.handles.decode {
         let text = model.program.display(plan).to_string();
         // The layers are alike: the first one, and what stands around them.
         let first = text.lines().take_while(|line| !line.contains("layers.1."));

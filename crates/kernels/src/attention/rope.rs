@@ -63,9 +63,6 @@ pub struct Rope {
     pub qkv_stride: u32,
     /// How `qkv` and `y` pass from call to call.
     pub handover: Handover,
-    /// Positions that the call is made for, its own included; `u32::MAX` for all. A row at a later one is attended to as well, by fewer
-    /// workgroups than could share it.
-    pub reach: u32,
 }
 
 /// Buffers, in push-constant order.
@@ -115,8 +112,8 @@ struct Sharing {
 }
 
 impl Sharing {
-    fn of(attention: &Attention, reach: u32) -> Self {
-        let (heads, positions) = (attention.heads, most_positions(attention).min(reach));
+    fn of(attention: &Attention) -> Self {
+        let (heads, positions) = (attention.heads, most_positions(attention));
         let together = if positions > LONG { attention.group(MOST_TOGETHER) } else { 1 };
         let groups = heads / together;
         let of = |count: u32| (WORKGROUPS / count).min(positions.div_ceil(PART)).max(1);
@@ -127,7 +124,7 @@ impl Sharing {
 
 /// Parts that the positions of a row can have.
 pub fn most_parts(attention: &Attention) -> u32 {
-    let Sharing { parts, .. } = Sharing::of(attention, u32::MAX);
+    let Sharing { parts, .. } = Sharing::of(attention);
     parts[0].max(parts[1])
 }
 
@@ -154,7 +151,7 @@ pub fn dispatch(
     device: DeviceTraits,
     bindings: Bindings,
 ) -> Dispatch {
-    let Rope { rotary_dim, norm_eps, qkv_stride, handover, reach } = *rope;
+    let Rope { rotary_dim, norm_eps, qkv_stride, handover } = *rope;
     let head_dim = attention.cache.head_dim;
     assert!(
         head_dim.is_multiple_of(2) && rotary_dim.is_multiple_of(2) && rotary_dim <= head_dim,
@@ -190,7 +187,7 @@ pub fn dispatch(
     let [polls, publishes] = handover.specialization();
     let (constants, _) = attention.constants(1);
     let subgroup = device.subgroup_size;
-    let Sharing { together, parts, workgroups } = Sharing::of(attention, reach);
+    let Sharing { together, parts, workgroups } = Sharing::of(attention);
     let own = [subgroup, rotary_dim, normed, polls, publishes, together, LONG, parts[0], parts[1]];
     Dispatch {
         kernel,

@@ -18,7 +18,6 @@ struct Check {
     positions: &'static [u32],
     in_use: u32,
     handover: Handover,
-    reach: u32,
 }
 
 const BASE: Check = Check {
@@ -33,7 +32,6 @@ const BASE: Check = Check {
     positions: &[40],
     in_use: 1,
     handover: Handover { polls: false, publishes: false },
-    reach: u32::MAX,
 };
 
 impl Check {
@@ -50,7 +48,6 @@ impl Check {
             positions,
             in_use,
             handover,
-            reach,
         } = self;
         let cache = KvLayout { dtype, kv_heads, head_dim };
         let rows = positions.len() as u32;
@@ -97,7 +94,7 @@ impl Check {
             counters: several.then(|| case.words(&vec![0; counter_bytes(&attention, rows) as usize / 4])),
             y: case.output(y_bytes),
         };
-        let rope = Rope { rotary_dim, norm_eps: 1e-5, qkv_stride, handover, reach };
+        let rope = Rope { rotary_dim, norm_eps: 1e-5, qkv_stride, handover };
         let subgroup_size = crate::testing::subgroup_size().unwrap_or(32);
         let device = DeviceTraits { subgroup_size, ..DeviceTraits::LEAST };
         (case, dispatch(&attention, &rope, rows, device, bindings), bindings)
@@ -140,8 +137,6 @@ fn parts_longer_than_a_workgroup() {
     let long = Check { positions: &[4300], head_dim: 16, rotary_dim: 16, heads: 2, kv_heads: 1, ..BASE };
     long.run();
     Check { window: 1000, positions: &[4300, 999], in_use: 2, ..long }.run();
-    Check { reach: 512, ..long }.run();
-    Check { reach: 1, ..long }.run();
 }
 
 #[test]
