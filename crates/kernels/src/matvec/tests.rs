@@ -1,7 +1,7 @@
 use super::*;
-use crate::Access;
 use crate::linear::testing::{LinearCase, case_of, check, exact_difference, whole_blocks};
 use crate::linear::{Epilogue, Experts};
+use crate::{Access, Slice};
 use proptest::prelude::*;
 
 fn traits(packed_dot_product: bool) -> DeviceTraits {
@@ -230,4 +230,49 @@ proptest! {
         let cols = whole_blocks(dtype, groups * 32 - odd);
         check(plain, LinearCase { dtype, rows, cols, tokens, ..LinearCase::default() });
     }
+}
+
+/// What the figures of docs/performance.md were measured with: Qwen3-0.6B in bf16, Qwen3-8B in q8_0, handed over.
+#[test]
+fn the_ways_measured_on_an_h200() {
+    let h200 = DeviceTraits { shared_memory_bytes: 49152, subgroup_size: 32, ..traits(true) };
+    let anywhere = Slice { buffer: crate::BufferId(0), offset_bytes: 0, bytes: 1 << 40 };
+    let way = |dtype, (rows, cols), epilogue: Epilogue, normed: bool| {
+        let layer = Linear {
+            layout: WeightLayout { dtype, rows, cols },
+            x_stride: cols,
+            y_stride: rows as u32,
+            norm_eps: normed.then_some(1e-6),
+            epilogue,
+            experts: None,
+            handover: Handover { polls: true, publishes: true },
+            x_planes: false,
+        };
+        let bindings = Bindings {
+            weight: anywhere,
+            x: anywhere,
+            norm_weight: normed.then_some(anywhere),
+            bias: None,
+            row_count: anywhere,
+            experts: None,
+            residual: (epilogue == Epilogue::Add).then_some(anywhere),
+            y: anywhere,
+            y_planes: None,
+        };
+        let Workgroup { local_size, lane_rows, k_lanes, k_subgroups, rows } =
+            Workgroup::of_call(&dispatch(&layer, 1, h200, bindings));
+        [local_size, lane_rows, k_lanes, k_subgroups, rows]
+    };
+    let bf16 = |shape, epilogue, normed| way(DType::BF16, shape, epilogue, normed);
+    assert_eq!(bf16((4096, 1024), Epilogue::Store, true), [480, 4, 16, 3, 40]);
+    assert_eq!(bf16((1024, 2048), Epilogue::Add, false), [512, 4, 16, 4, 32]);
+    assert_eq!(bf16((6144, 1024), Epilogue::SiluGated, true), [512, 4, 16, 2, 64]);
+    assert_eq!(bf16((1024, 3072), Epilogue::Add, false), [768, 4, 16, 12, 16]);
+    assert_eq!(bf16((151_936, 1024), Epilogue::Store, true), [256, 2, 16, 4, 48]);
+    let q8_0 = |shape, epilogue, normed| way(DType::Q8_0, shape, epilogue, normed);
+    assert_eq!(q8_0((6144, 4096), Epilogue::Store, true), [512, 2, 32, 4, 24]);
+    assert_eq!(q8_0((4096, 4096), Epilogue::Add, false), [1024, 2, 16, 8, 32]);
+    assert_eq!(q8_0((24_576, 4096), Epilogue::SiluGated, true), [512, 2, 16, 4, 192]);
+    assert_eq!(q8_0((4096, 12_288), Epilogue::Add, false), [768, 4, 32, 12, 32]);
+    assert_eq!(q8_0((151_936, 4096), Epilogue::Store, true), [512, 1, 32, 4, 192]);
 }
