@@ -4,9 +4,9 @@
 //! keys, so prefill keeps the two apart.
 //!
 //! A workgroup serves one query head while a row is short, since the latency of one is what counts then, and several of a KV head from
-//! [`LONG`] positions on, so that K and V come from the cache of its core for all but the first of them. The positions of a row are cut into parts, a
+//! 2 048 positions on, so that K and V come from the cache of its core for all but the first of them. The positions of a row are cut into parts, a
 //! workgroup each, as its position alone demands: whole turns of a workgroup's subgroups while it is short, whole blocks when it is long, and no
-//! more than make [`WORKGROUPS`] in all. Several parts go to `partials`, and the workgroup that arrives last adds them up, in order.
+//! more than make 128 in all. Several parts go to `partials`, and the workgroup that arrives last adds them up, in order.
 
 #[cfg(test)]
 mod tests;
