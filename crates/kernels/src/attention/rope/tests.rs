@@ -140,6 +140,15 @@ fn parts_longer_than_a_workgroup() {
 }
 
 #[test]
+fn heads_that_are_served_together() {
+    // Three do not share a workgroup's subgroups evenly; of seven none do; of eight, four.
+    for (heads, kv_heads) in [(3, 1), (4, 1), (7, 1), (16, 2)] {
+        let positions = &[2047, 2048, 4300];
+        Check { positions, in_use: 3, heads, kv_heads, head_dim: 16, rotary_dim: 16, ..BASE }.run();
+    }
+}
+
+#[test]
 fn heads_as_models_have_them() {
     // A minute to compile at the widths that lavapipe runs a second and a third time, where small heads stand for these.
     if matches!(crate::testing::subgroup_size(), Some(4 | 16)) {
