@@ -4,7 +4,7 @@
 //! one that it writes must be written. The device is the best one that the machine has; without any Vulkan driver that
 //! part is skipped with a note, unless RESIDENT_REQUIRE_VULKAN is set.
 
-use crate::{Dispatch, HostMemory, Slice};
+use crate::{DeviceTraits, Dispatch, HostMemory, Slice};
 use bytemuck::Pod;
 use resident_ledger::Ledger;
 use resident_tensor::DType;
@@ -293,6 +293,15 @@ pub(crate) fn subgroup_size() -> Option<u32> {
 pub(crate) fn device_has_matrix_units() -> bool {
     device().is_some_and(|device| device.info().features.multiplies_f16_squares())
 }
+
+/// The card that figures of docs/performance.md are from.
+pub(crate) const H200: DeviceTraits = DeviceTraits {
+    shared_memory_bytes: 49152,
+    packed_dot_product: true,
+    matrix_units: true,
+    subgroup_size: 32,
+    workgroup_invocations: 1024,
+};
 
 /// The device that tests share.
 fn device() -> Option<&'static Device> {

@@ -235,7 +235,6 @@ proptest! {
 /// What the figures of docs/performance.md were measured with: Qwen3-0.6B in bf16, Qwen3-8B in q8_0, handed over.
 #[test]
 fn the_ways_measured_on_an_h200() {
-    let h200 = DeviceTraits { shared_memory_bytes: 49152, subgroup_size: 32, ..traits(true) };
     let anywhere = Slice { buffer: crate::BufferId(0), offset_bytes: 0, bytes: 1 << 40 };
     let way = |dtype, (rows, cols), epilogue: Epilogue, normed: bool| {
         let layer = Linear {
@@ -260,7 +259,7 @@ fn the_ways_measured_on_an_h200() {
             y_planes: None,
         };
         let Workgroup { local_size, lane_rows, k_lanes, k_subgroups, rows } =
-            Workgroup::of_call(&dispatch(&layer, 1, h200, bindings));
+            Workgroup::of_call(&dispatch(&layer, 1, crate::testing::H200, bindings));
         [local_size, lane_rows, k_lanes, k_subgroups, rows]
     };
     let bf16 = |shape, epilogue, normed| way(DType::BF16, shape, epilogue, normed);

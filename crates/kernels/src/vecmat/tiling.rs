@@ -154,13 +154,7 @@ fn parts(operator: Operator, rows: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::real::RealType;
-
-    const H200: DeviceTraits = DeviceTraits {
-        shared_memory_bytes: 49152,
-        subgroup_size: 32,
-        workgroup_invocations: 1024,
-        ..DeviceTraits::LEAST
-    };
+    use crate::testing::H200;
 
     #[test]
     fn every_shape_has_a_tiling_on_every_device() {

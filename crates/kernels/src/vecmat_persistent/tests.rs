@@ -1,7 +1,7 @@
 use super::*;
 use crate::handover::NOT_READY;
 use crate::persistent_begin;
-use crate::testing::{self, Case};
+use crate::testing::{self, Case, H200};
 
 /// The traits of the device, of whose shared memory only what is sure is used.
 fn device() -> Option<DeviceTraits> {
@@ -80,13 +80,6 @@ fn one_step_of_any_size() {
         check(dim, rows, 1);
     }
 }
-
-const H200: DeviceTraits = DeviceTraits {
-    shared_memory_bytes: 49152,
-    subgroup_size: 32,
-    workgroup_invocations: 1024,
-    ..DeviceTraits::LEAST
-};
 
 #[test]
 fn the_shapes_measured_on_an_h200() {
